@@ -12,13 +12,6 @@ import (
 // of a database read.
 const Lease = 2 * time.Second
 
-// Elapsed returns the larger of the monotonic and the wall-clock time between two readings of the clock. The monotonic
-// clock runs while this process is stopped but not while the machine sleeps; the wall clock also runs then, but can be
-// set back.
-func Elapsed(since, now time.Time) time.Duration {
-	return max(now.Sub(since), now.Round(0).Sub(since.Round(0)))
-}
-
 // withinLease calls load and returns its result if load took less than a Lease. Otherwise it calls load once more,
 // because the process may have been stopped for hours during the read. It returns fault.ErrUnavailable if the second
 // call also takes too long.
@@ -26,7 +19,7 @@ func withinLease[V any](now clock.Clock, load func() (*V, error)) (*V, error) {
 	for range 2 {
 		began := now()
 		value, err := load()
-		if err != nil || Elapsed(began, now()) < Lease {
+		if err != nil || clock.Elapsed(began, now()) < Lease {
 			return value, err
 		}
 	}

@@ -17,3 +17,10 @@ func System() time.Time { return time.Now() }
 // Timestamp returns t in the form of stored times: UTC and whole microseconds, which is what PostgreSQL stores, without
 // a monotonic reading. A time that is read from the database equals the one that was written.
 func Timestamp(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+
+// Elapsed returns the larger of the monotonic and the wall-clock time between two readings of the clock. The monotonic
+// clock runs while this process is stopped but not while the machine sleeps; the wall clock also runs then, but can be
+// set back.
+func Elapsed(since, now time.Time) time.Duration {
+	return max(now.Sub(since), now.Round(0).Sub(since.Round(0)))
+}

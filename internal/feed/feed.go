@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/access"
+	"latchkey/internal/clock"
 	"latchkey/internal/fault"
 )
 
@@ -139,7 +140,7 @@ func (f *Feed) IsCurrent() bool {
 	return elapsed(*proof) < lease
 }
 
-func elapsed(since time.Time) time.Duration { return access.Elapsed(since, time.Now()) }
+func elapsed(since time.Time) time.Duration { return clock.Elapsed(since, time.Now()) }
 
 // Check returns nil while the feed receives changes, and otherwise fault.Conflict with the reason. The message
 // contains no password.

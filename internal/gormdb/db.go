@@ -58,6 +58,7 @@ type DB struct {
 	engine  engine
 	log     *slog.Logger
 	changed func(uuid.UUID)
+	worker  worker
 }
 
 // engine abstracts the differences between the databases.
@@ -172,7 +173,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &DB{engine: e, log: c.Log, changed: func(uuid.UUID) {}}, nil
+	return &DB{engine: e, log: c.Log, changed: func(uuid.UUID) {}, worker: newWorker()}, nil
 }
 
 func open(ctx context.Context, c Config) (engine, error) {

@@ -8,8 +8,8 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
-	"latchkey/internal/access"
 	"latchkey/internal/auth"
+	"latchkey/internal/fault"
 	"latchkey/internal/webhook"
 	"latchkey/internal/webhook/deliver"
 )
@@ -24,6 +24,8 @@ import (
 //   - Claims, and whatever changes deliveries of a webhook, lock the webhook's row before the deliveries. So what a
 //     claim counts and sees stays true until it is committed. Inserting deliveries takes no lock: they are the last
 //     of their subject.
+//   - A server claims deliveries of a webhook ahead while no other server has leases of it, so that sending need not
+//     wait for the database. Up to deliver.MaxInFlight leases can belong to several servers.
 //   - Claims find the webhooks with pending deliveries by jumping from webhook to webhook in deliveries_due, which is
 //     one look-up for each, whatever the number of deliveries.
 //   - A transaction that read the types of a webhook before they were changed can record a delivery after the change
@@ -46,15 +48,41 @@ type queueEngine interface {
 	// each was recorded.
 	finishDeliveries(ctx context.Context, done []deliver.Finished) ([]bool, error)
 	// readQueue is query for a statement that reads deliveries.
-	readQueue(ctx context.Context, sql string, row func(scan) error) error
+	readQueue(ctx context.Context, sql string, args []any, row func(scan) error) error
 }
 
 // claim is a pass of Claim.
 type claim struct {
 	places deliver.Places
 	// look is how many due deliveries of a webhook the pass looks at beyond those that may be in flight.
-	look  int
+	look int
+	// token is that of the leases, and of is the server.
 	token uuid.UUID
+	of    worker
+}
+
+// worker identifies a server among those that claim deliveries. The tokens of its leases begin with it.
+type worker [8]byte
+
+func newWorker() (w worker) {
+	id := uuid.New()
+	copy(w[:], id[:])
+	return w
+}
+
+// token returns a token for the leases of one claim.
+func (w worker) token() uuid.UUID {
+	token := uuid.New()
+	copy(token[:], w[:])
+	return token
+}
+
+// tokens returns the smallest and the largest token.
+func (w worker) tokens() (first, last uuid.UUID) {
+	copy(first[:], w[:])
+	last = uuid.Max
+	copy(last[:], w[:])
+	return first, last
 }
 
 // rest is why a pass could leave due deliveries to another one. postponed: it came across deliveries behind others, so
@@ -77,7 +105,7 @@ var queueing = auth.NoActor("the server delivers events")
 // Claim claims due deliveries.
 func (q queue) Claim(ctx context.Context, p deliver.Places) ([]deliver.Job, error) {
 	var jobs []deliver.Job
-	c := claim{places: p.Clone(), look: firstLook, token: uuid.New()}
+	c := claim{places: p.Clone(), look: firstLook, token: q.worker.token(), of: q.worker}
 	for range passes {
 		// The lease begins after this time in the database, too, so the clocks need not agree.
 		begun := time.Now()
@@ -90,7 +118,7 @@ func (q queue) Claim(ctx context.Context, p deliver.Places) ([]deliver.Job, erro
 			return nil, failed(ctx, "claim deliveries", err)
 		}
 		for i := range claimed {
-			claimed[i].Token, claimed[i].LeaseUntil = c.token, begun.Add(deliver.Lease)
+			claimed[i].Token, claimed[i].LeaseUntil, claimed[i].Checked = c.token, begun.Add(deliver.Lease), begun
 		}
 		selected := q.selected(ctx, claimed)
 		rest.locked = rest.locked || len(selected) < len(claimed)
@@ -129,22 +157,44 @@ func (q queue) selected(ctx context.Context, claimed []deliver.Job) []deliver.Jo
 
 // endUnselected releases claimed deliveries of one webhook and ends all that its types do not select.
 func (q queue) endUnselected(ctx context.Context, claimed []deliver.Job) error {
-	hook, events := claimed[0].Webhook, make([]uuid.UUID, len(claimed))
-	for i, j := range claimed {
-		events[i] = j.Event.ID
+	return q.release(ctx, claimed, endUnselected)
+}
+
+// Release ends the leases of jobs that were not attempted.
+func (q queue) Release(ctx context.Context, jobs []deliver.Job) error {
+	of := map[uuid.UUID][]deliver.Job{}
+	for _, j := range jobs {
+		of[j.Webhook.ID] = append(of[j.Webhook.ID], j)
+	}
+	for _, each := range of {
+		err := q.release(ctx, each, func(*gorm.DB, webhook.Webhook) error { return nil })
+		if err != nil {
+			return failed(ctx, "release deliveries", err)
+		}
+	}
+	return nil
+}
+
+// release ends the leases of jobs of one webhook, and then calls change in the same transaction if the webhook exists.
+func (q queue) release(ctx context.Context, jobs []deliver.Job, change func(*gorm.DB, webhook.Webhook) error) error {
+	hook, events, tokens := jobs[0].Webhook, make([]uuid.UUID, len(jobs)), make([]uuid.UUID, len(jobs))
+	for i, j := range jobs {
+		events[i], tokens[i] = j.Event.ID, j.Token
 	}
 	return q.write(ctx, queueing, held{tokensOf: hook.AccountID}, func(tx *gorm.DB) error {
 		row, err := lockedWebhook(tx.Where("account_id = ? AND id = ?", hook.AccountID, hook.ID))
-		if err != nil {
+		exists := err == nil
+		if !exists && fault.KindOf(err) != fault.NotFound {
 			return err
 		}
 		released := tx.Model(&deliveryRow{}).Where("account_id = ? AND webhook_id = ? AND event_id IN ?",
-			hook.AccountID, hook.ID, events).Where("lease_token = ?", claimed[0].Token)
-		if err := released.Updates(map[string]any{"lease_token": nil, "lease_until": nil,
-			"next_at": instant{time.Now()}}).Error; err != nil {
+			hook.AccountID, hook.ID, events).Where("lease_token IN ?", tokens)
+		err = released.Updates(map[string]any{"lease_token": nil, "lease_until": nil,
+			"next_at": instant{time.Now()}}).Error
+		if err != nil || !exists {
 			return err
 		}
-		return endUnselected(tx, row.webhook())
+		return change(tx, row.webhook())
 	})
 }
 
@@ -158,9 +208,9 @@ type claimedDelivery struct {
 var claimedColumns = columnsOf[claimedDelivery](nil)
 
 // job returns the job without its lease.
-func (d *claimedDelivery) job(hooks map[uuid.UUID]webhook.Webhook) (deliver.Job, error) {
+func (d *claimedDelivery) job(of webhook.Webhook) (deliver.Job, error) {
 	event, err := d.Event.event()
-	return deliver.Job{Webhook: hooks[d.WebhookID], Event: event, Attempts: int(d.Attempts)}, err
+	return deliver.Job{Webhook: of, Event: event, Attempts: int(d.Attempts)}, err
 }
 
 // waiting begins a statement. It is WITH and the enabled webhooks that have pending deliveries, with the time at which
@@ -179,11 +229,27 @@ func waiting(d dialect) string {
 	)`
 }
 
-// free returns an expression for the number of attempts that may begin for a webhook.
+// free returns an expression for the number of deliveries of a webhook that may be claimed. Its parameters are those of
+// claim.limits.
 func free(hook string, d dialect) string {
-	return "(CASE WHEN " + hook + ".failures < " + strconv.Itoa(deliver.ProbeAfter) + " THEN " +
-		strconv.Itoa(deliver.MaxInFlight) + ` ELSE 1 END - (SELECT count(*) FROM deliveries AS f WHERE f.webhook_id = ` +
-		hook + `.id AND f.lease_token IS NOT NULL AND f.lease_until > ` + d.now + "))"
+	return "(CASE WHEN " + hook + ".failures >= " + strconv.Itoa(deliver.ProbeAfter) + " THEN 1 WHEN EXISTS (SELECT 1 " +
+		leasesOf(hook, d) + " AND (f.lease_token < $1 OR f.lease_token > $2)) OR NOT " + proven(hook) + " THEN " +
+		strconv.Itoa(deliver.MaxInFlight) + " ELSE CAST($3 AS BIGINT) END - " + leased(hook, d) + ")"
+}
+
+// leased returns an expression for the number of leases of a webhook.
+func leased(hook string, d dialect) string { return "(SELECT count(*) " + leasesOf(hook, d) + ")" }
+
+func leasesOf(hook string, d dialect) string {
+	return `FROM deliveries AS f WHERE f.webhook_id = ` + hook + `.id AND f.lease_token IS NOT NULL AND f.lease_until > ` +
+		d.now
+}
+
+// limits are the first parameters of statements with free: the range of the server's tokens, and the number of leases
+// that a webhook may have if all are the server's.
+func (w worker) limits(d dialect, run int) []any {
+	first, last := w.tokens()
+	return []any{d.id(first), d.id(last), int64(max(run, deliver.MaxInFlight))}
 }
 
 // proven returns an expression for whether the last attempt of a webhook that ended succeeded.
@@ -200,35 +266,55 @@ func delayOf(o deliver.Outcome) time.Duration {
 	return max(0, o.NextAt.Sub(o.Attempt.At.Add(o.Attempt.Duration)))
 }
 
-// Begin reports whether an attempt may begin. It need not ask the database for beginGrace after the claim: what stops
-// the attempts to a webhook returns later (webhooks.settle).
-func (q queue) Begin(ctx context.Context, j deliver.Job) (bool, error) {
-	if access.Elapsed(j.LeaseUntil.Add(-deliver.Lease), time.Now()) < beginGrace {
-		return true, nil
+// Recheck returns the jobs that may still begin. It reads the deliveries before the webhook, so that it does not miss
+// that a change of the webhook ended them.
+func (q queue) Recheck(ctx context.Context, jobs []deliver.Job) (may []deliver.Job, err error) {
+	if len(jobs) == 0 {
+		return nil, nil
 	}
-	to := q.engine.dialect()
-	args := []any{to.id(j.Webhook.AccountID), to.id(j.Webhook.ID), to.id(j.Event.ID), to.id(j.Token), j.Webhook.URL}
-	begins := false
-	err := q.engine.query(ctx, mayBegin+to.now, args, func(scan scan) error {
-		begins = true
-		return scan(new(int64))
-	})
-	return begins, failed(ctx, "begin an attempt", err)
+	hook, events, begun := jobs[0].Webhook, make([]uuid.UUID, len(jobs)), time.Now()
+	for i, j := range jobs {
+		events[i] = j.Event.ID
+	}
+	var leases []deliveryRow
+	pending := q.engine.reader(ctx).Where("account_id = ? AND webhook_id = ? AND event_id IN ? AND state = ?",
+		hook.AccountID, hook.ID, events, webhook.Pending).Where("lease_until > " + q.engine.dialect().now)
+	if err := pending.Select("event_id", "lease_token").Find(&leases).Error; err != nil {
+		return nil, failed(ctx, "check leases", err)
+	}
+	tokens := make(map[uuid.UUID]uuid.UUID, len(leases))
+	for _, l := range leases {
+		tokens[l.EventID] = l.LeaseToken.UUID
+	}
+	row, err := one[webhookRow](q.engine.reader(ctx).Where("account_id = ? AND id = ?", hook.AccountID, hook.ID),
+		webhook.ErrNoWebhook())
+	if fault.KindOf(err) == fault.NotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, failed(ctx, "check a webhook", err)
+	}
+	hook = row.webhook()
+	for _, j := range jobs {
+		if hook.State == webhook.Enabled && hook.Selects(j.Event.Action) && tokens[j.Event.ID] == j.Token {
+			j.Webhook, j.Checked = hook, begun
+			may = append(may, j)
+		}
+	}
+	return may, nil
 }
-
-const mayBegin = `SELECT 1 FROM webhooks AS w JOIN deliveries AS d ON d.account_id = w.account_id AND d.webhook_id = w.id
-	WHERE w.account_id = $1 AND w.id = $2 AND w.state = 'ENABLED' AND w.url = $5
-		AND d.event_id = $3 AND d.lease_token = $4 AND d.lease_until > `
 
 // NextDue returns when the next delivery can be claimed: when it is due, or, if its webhook has as many attempts in
 // flight as it may, when the first of their leases ends.
 func (q queue) NextDue(ctx context.Context) (time.Time, error) {
 	to := q.engine.dialect()
+	// Deliveries that are claimed ahead may wait for one that has a place.
 	statement := waiting(to) + ` SELECT ` + to.until(`min(CASE WHEN free > 0 THEN next_at ELSE
 		(SELECT min(f.lease_until) FROM deliveries AS f WHERE f.webhook_id = waiting.id AND f.lease_token IS NOT NULL AND f.lease_until > `+
 		to.now+`) END)`) + ` FROM waiting`
 	var seconds *float64
-	err := q.engine.readQueue(ctx, statement, func(scan scan) error { return scan(&seconds) })
+	err := q.engine.readQueue(ctx, statement, q.worker.limits(to, deliver.MaxInFlight),
+		func(scan scan) error { return scan(&seconds) })
 	if err != nil || seconds == nil {
 		return time.Time{}, failed(ctx, "find the next delivery", err)
 	}
@@ -261,7 +347,7 @@ func (q queue) Stats(ctx context.Context) (deliver.Stats, error) {
 	const oldest = `SELECT d.created_at FROM deliveries AS d JOIN webhooks AS w ON w.id = d.webhook_id
 		WHERE d.state = 'PENDING' AND w.state = 'ENABLED' ORDER BY d.created_at LIMIT 1`
 	var at instant
-	err = q.engine.readQueue(ctx, oldest, func(scan scan) error { return scan(&at) })
+	err = q.engine.readQueue(ctx, oldest, nil, func(scan scan) error { return scan(&at) })
 	stats.OldestDue = at.Time
 	return stats, failed(ctx, "find the oldest delivery", err)
 }

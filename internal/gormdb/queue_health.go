@@ -200,7 +200,7 @@ func (q queue) deletedWebhooks(ctx context.Context) (keys [][2]uuid.UUID, err er
 		)
 		SELECT hook.account_id, hook.id FROM hook WHERE hook.id IS NOT NULL
 			AND NOT EXISTS (SELECT 1 FROM webhooks AS w WHERE w.account_id = hook.account_id AND w.id = hook.id)`
-	err = q.engine.readQueue(ctx, statement, func(scan scan) error {
+	err = q.engine.readQueue(ctx, statement, nil, func(scan scan) error {
 		var account, hook key
 		err := scan(&account, &hook)
 		keys = append(keys, [2]uuid.UUID{uuid.UUID(account), uuid.UUID(hook)})

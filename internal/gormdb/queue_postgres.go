@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,39 +36,41 @@ var (
 	lockDue = waiting(postgresDialect) + `, ready AS MATERIALIZED (
 			SELECT w.id, w.next_at, ` + proven("w") + ` AS proven,
 				row_number() OVER (PARTITION BY w.account_id ORDER BY w.next_at) + coalesce(h.held, 0) AS of_account
-			FROM waiting AS w LEFT JOIN unnest($4::uuid[], $5::bigint[]) AS h (account_id, held) ON h.account_id = w.account_id
+			FROM waiting AS w LEFT JOIN unnest($7::uuid[], $8::bigint[]) AS h (account_id, held) ON h.account_id = w.account_id
 			WHERE w.next_at <= statement_timestamp() AND w.free > 0
 		), kinds AS MATERIALIZED (
 			SELECT id, next_at, proven, row_number() OVER (PARTITION BY proven ORDER BY next_at) AS of_kind
-			FROM ready WHERE of_account <= $3
+			FROM ready WHERE of_account <= $6
 		), due AS MATERIALIZED (
-			SELECT id, next_at FROM kinds WHERE proven OR of_kind <= $2
+			SELECT id, next_at FROM kinds WHERE proven OR of_kind <= $5
 		), locked AS MATERIALIZED (
 			SELECT w.id FROM due JOIN webhooks AS w ON w.id = due.id WHERE w.state = 'ENABLED'
-			ORDER BY due.next_at LIMIT $1 FOR NO KEY UPDATE OF w SKIP LOCKED
+			ORDER BY due.next_at LIMIT $4 FOR NO KEY UPDATE OF w SKIP LOCKED
 		)
 		SELECT set_config('latchkey.webhooks', coalesce((SELECT string_agg(id::text, ',') FROM locked), ''), true),
-			(SELECT count(*) FROM locked), least((SELECT count(*) FROM due), $1)`
+			(SELECT count(*) FROM locked), least((SELECT count(*) FROM due), $4)`
 
 	lockedWebhooks = `SELECT ` + webhookColumns.list() + ` FROM webhooks WHERE id = ANY (` + lockedIDs + `)`
 
 	// claimLocked claims deliveries of the locked webhooks. Each webhook gets its first place before any gets its
-	// second one, as far as its account and its kind, proven or not, have free places. A row found by its ctid is the
-	// one that was read, since the webhook is locked.
+	// second one, as far as its account and its kind, proven or not, have free places. Those ahead of the places are
+	// claimed if their account has free places. A row found by its ctid is the one that was read, since the webhook is
+	// locked.
 	claimLocked = strings.NewReplacer("LOCKED", lockedIDs, "FREE", free("w", postgresDialect),
-		"PROVEN", proven("w"),
+		"PROVEN", proven("w"), "LEASED", leased("w", postgresDialect), "PLACES", strconv.Itoa(deliver.MaxInFlight),
+		"AHEAD", strconv.Itoa(deliver.MaxClaim),
 		"LEASE", fmt.Sprintf("statement_timestamp() + interval '%f s'", deliver.Lease.Seconds()),
 		"POSTPONED", fmt.Sprintf("statement_timestamp() + interval '%f s'", postponed.Seconds())).Replace(`
 		WITH locked AS MATERIALIZED (
-			SELECT w.id, w.account_id, FREE AS free, PROVEN AS proven, coalesce(h.held, 0) AS held
+			SELECT w.id, w.account_id, FREE AS free, LEASED AS leased, PROVEN AS proven, coalesce(h.held, 0) AS held
 			FROM unnest(LOCKED) AS l (id) JOIN webhooks AS w ON w.id = l.id
-				LEFT JOIN unnest($6::uuid[], $7::bigint[]) AS h (account_id, held) ON h.account_id = w.account_id
+				LEFT JOIN unnest($9::uuid[], $10::bigint[]) AS h (account_id, held) ON h.account_id = w.account_id
 			WHERE w.state = 'ENABLED'
 		), candidate AS MATERIALIZED (
 			SELECT d.row_id, d.webhook_id, d.event_id, d.next_at, l.free, first.next_at AS behind FROM locked AS l
 			CROSS JOIN LATERAL (SELECT ctid AS row_id, webhook_id, subject, sequence, event_id, next_at FROM deliveries
 				WHERE state = 'PENDING' AND webhook_id = l.id AND next_at <= statement_timestamp()
-				ORDER BY next_at, event_id LIMIT l.free + $2) AS d
+				ORDER BY next_at, event_id LIMIT l.free + $5) AS d
 			LEFT JOIN LATERAL (SELECT b.next_at FROM deliveries AS b
 				WHERE b.state = 'PENDING' AND b.webhook_id = d.webhook_id AND b.subject = d.subject
 					AND (b.sequence, b.event_id) < (d.sequence, d.event_id)
@@ -76,15 +80,17 @@ var (
 			SELECT row_id, webhook_id, next_at, row_number() OVER (PARTITION BY webhook_id ORDER BY next_at, event_id) AS place
 			FROM candidate WHERE behind IS NULL
 		), admitted AS (
-			SELECT p.row_id, p.next_at, p.place, l.proven,
-				row_number() OVER (PARTITION BY l.account_id ORDER BY p.place, p.next_at) + l.held AS of_account
+			SELECT p.row_id, p.next_at, p.place + l.leased AS place, l.proven,
+				row_number() OVER (PARTITION BY l.account_id ORDER BY p.place + l.leased, p.next_at) + l.held AS of_account,
+				count(*) FILTER (WHERE p.place + l.leased <= PLACES) OVER (PARTITION BY l.account_id) + l.held < $8 AS ahead
 			FROM placed AS p JOIN locked AS l ON l.id = p.webhook_id WHERE p.place <= l.free
 		), kinds AS (
 			SELECT row_id, next_at, place, proven, row_number() OVER (PARTITION BY proven ORDER BY place, next_at) AS of_kind
-			FROM admitted WHERE of_account <= $5
+			FROM admitted WHERE place <= PLACES AND of_account <= $8
 		), claimed AS (
-			UPDATE deliveries SET lease_token = $3, lease_until = LEASE, next_at = LEASE
-			WHERE ctid = ANY (ARRAY(SELECT row_id FROM kinds WHERE proven OR of_kind <= $4 ORDER BY place, next_at LIMIT $1))
+			UPDATE deliveries SET lease_token = $6, lease_until = LEASE, next_at = LEASE
+			WHERE ctid = ANY (ARRAY(SELECT row_id FROM kinds WHERE proven OR of_kind <= $7 ORDER BY place, next_at LIMIT $4) ||
+				ARRAY(SELECT row_id FROM admitted WHERE place > PLACES AND ahead ORDER BY place, next_at LIMIT AHEAD))
 			RETURNING account_id, webhook_id, event_id, attempts
 		), postponed AS (
 			UPDATE deliveries AS d SET next_at = greatest(p.behind, POSTPONED)
@@ -101,10 +107,12 @@ func (p *postgres) claimDeliveries(ctx context.Context, c claim) ([]deliver.Job,
 		accounts, held = append(accounts, pgID(id)), append(held, int64(n))
 	}
 	var batch pgx.Batch
+	limits := c.of.limits(postgresDialect, c.places.Run)
 	batch.Queue(queueSettings)
-	batch.Queue(lockDue, most, unproven, perAccount, accounts, held)
+	batch.Queue(lockDue, append(slices.Clip(limits), most, unproven, perAccount, accounts, held)...)
 	batch.Queue(lockedWebhooks)
-	batch.Queue(claimLocked, most, int64(c.look), pgID(c.token), unproven, perAccount, accounts, held)
+	batch.Queue(claimLocked, append(slices.Clip(limits), most, int64(c.look), pgID(c.token), unproven, perAccount,
+		accounts, held)...)
 	results := p.pool.SendBatch(ctx, &batch)
 	jobs, left, err := claimedJobs(results)
 	// Close reports whether the transaction was committed.
@@ -141,7 +149,7 @@ func claimedJobs(results pgx.BatchResults) (jobs []deliver.Job, left rest, err e
 		if err := scan(append([]any{&postponed, &proven}, claimedColumns.scanInto(&row)...)...); err != nil {
 			return err
 		}
-		job, err := row.job(hooks)
+		job, err := row.job(hooks[row.WebhookID])
 		job.Proven = proven
 		jobs = append(jobs, job)
 		return err
@@ -274,10 +282,10 @@ func finishedResults(results pgx.BatchResults, n int) ([]bool, error) {
 	return recorded, err
 }
 
-func (p *postgres) readQueue(ctx context.Context, sql string, row func(scan) error) error {
+func (p *postgres) readQueue(ctx context.Context, sql string, args []any, row func(scan) error) error {
 	var batch pgx.Batch
 	batch.Queue(queueSettings)
-	batch.Queue(sql)
+	batch.Queue(sql, args...)
 	results := p.pool.SendBatch(ctx, &batch)
 	_, err := results.Exec()
 	if err == nil {

@@ -20,14 +20,16 @@ var (
 	dueWebhooks = waiting(sqliteDialect) + ` SELECT w.id, w.account_id, ` + proven("w") + ` FROM waiting AS w
 		WHERE w.next_at <= ` + sqliteDialect.now + ` AND w.free > 0 ORDER BY w.next_at`
 
-	hookByID = `SELECT ` + webhookColumns.list() + ` FROM webhooks WHERE id = $1`
+	// hookToClaim is a webhook with the number of its deliveries that may be claimed, and that of its leases.
+	hookToClaim = `SELECT ` + free("webhooks", sqliteDialect) + `, ` + leased("webhooks", sqliteDialect) + `, ` + webhookColumns.list() + `
+		FROM webhooks WHERE id = $4 AND state = 'ENABLED'`
 	// candidates are the first due deliveries of a webhook, with the time to which those behind another one of their
 	// subject are postponed.
-	candidates = `SELECT d.account_id, d.webhook_id, d.event_id, d.next_at, ` + free("w", sqliteDialect) + `,
+	candidates = `SELECT d.account_id, d.webhook_id, d.event_id, d.next_at,
 			(SELECT b.next_at FROM deliveries AS b WHERE b.state = 'PENDING' AND b.webhook_id = d.webhook_id AND b.subject = d.subject
 				AND (b.sequence, b.event_id) < (d.sequence, d.event_id) ORDER BY b.sequence, b.event_id LIMIT 1)
-		FROM webhooks AS w CROSS JOIN deliveries AS d ON d.state = 'PENDING' AND d.webhook_id = w.id
-		WHERE w.id = $1 AND w.state = 'ENABLED' AND d.next_at <= ` + sqliteDialect.now + ` ORDER BY d.next_at, d.event_id LIMIT $2`
+		FROM deliveries AS d INDEXED BY deliveries_due WHERE d.state = 'PENDING' AND d.webhook_id = $1
+			AND d.next_at <= ` + sqliteDialect.now + ` ORDER BY d.next_at, d.event_id LIMIT $2`
 	claimedJob = `SELECT ` + claimedColumns.list() + ` FROM deliveries AS c CROSS JOIN audit_events AS e
 			ON e.account_id = c.account_id AND e.id = c.event_id
 		WHERE c.account_id = $1 AND c.webhook_id = $2 AND c.event_id = $3`
@@ -58,16 +60,17 @@ const (
 )
 
 // queueWrites are the statements that claim and finish.
-var queueWrites = []string{hookByID, candidates, claimedJob, leaseDelivery, postponeDelivery,
+var queueWrites = []string{hookToClaim, candidates, claimedJob, leaseDelivery, postponeDelivery,
 	finishDelivery, insertAttempt, dropAttempts, wakeSubject, noteHealth}
 
 // candidate is a due delivery. behind is zero unless an earlier one of its subject is pending.
 type candidate struct {
 	account, hook, event key
 	nextAt, behind       instant
-	// place is its number among those of the webhook that may be claimed.
+	// place is its number among the leases of the webhook, from 0 on.
 	place  int
 	proven bool
+	of     *webhook.Webhook
 }
 
 // dueWebhook is a webhook with due deliveries.
@@ -84,7 +87,7 @@ func (c candidate) args(more ...any) []any {
 func (s *sqlite) claimDeliveries(ctx context.Context, c claim) (jobs []deliver.Job, left rest, err error) {
 	var due []dueWebhook
 	room := c.places.Clone()
-	err = s.lookUp(ctx, dueWebhooks, nil, func(scan scan) error {
+	err = s.lookUp(ctx, dueWebhooks, c.of.limits(sqliteDialect, c.places.Run), func(scan scan) error {
 		var w dueWebhook
 		err := scan(&w.id, &w.account, &w.proven)
 		if room.Take(uuid.UUID(w.account), w.proven) {
@@ -128,25 +131,18 @@ func (q claiming) query(statement string, args []any, row func(scan) error) erro
 }
 
 // choose returns the deliveries to claim, and postpones those that are behind others of their subject. Each webhook
-// gets its first place before any gets its second one, as far as its account and its kind have free places.
+// gets its first place before any gets its second one, as far as its account and its kind have free places. Those ahead
+// of the places are claimed if their account has free places.
 func (q claiming) choose(due []dueWebhook, c claim) (chosen []candidate, behind bool, err error) {
 	for _, w := range due {
-		var found []candidate
-		room := 0
-		args := []any{sqliteDialect.id(uuid.UUID(w.id)), deliver.MaxInFlight + c.look}
-		err := q.query(candidates, args, func(scan scan) error {
-			d := candidate{proven: w.proven}
-			err := scan(&d.account, &d.hook, &d.event, &d.nextAt, &room, &d.behind)
-			found = append(found, d)
-			return err
-		})
+		found, of, err := q.candidates(w, c)
 		if err != nil {
 			return nil, false, err
 		}
-		place := 0
+		place := of.leased
 		for _, d := range found {
 			if d.behind.IsZero() {
-				if d.place = place; place < room {
+				if d.place = place; place < of.leased+of.room {
 					chosen = append(chosen, d)
 				}
 				place++
@@ -163,38 +159,58 @@ func (q claiming) choose(due []dueWebhook, c claim) (chosen []candidate, behind 
 		}
 	}
 	slices.SortStableFunc(chosen, func(a, b candidate) int { return cmp.Compare(a.place, b.place) })
-	room := c.places.Clone()
+	room, ahead := c.places.Clone(), deliver.MaxClaim
 	return slices.DeleteFunc(chosen, func(d candidate) bool {
-		return !room.Take(uuid.UUID(d.account), d.proven)
+		if d.place < deliver.MaxInFlight {
+			return !room.Take(uuid.UUID(d.account), d.proven)
+		}
+		ahead--
+		return ahead < 0 || room.Held[uuid.UUID(d.account)] >= room.PerAccount
 	}), behind, nil
 }
 
+// claimable is a webhook with the number of its deliveries that may be claimed, and that of its leases.
+type claimable struct {
+	webhook.Webhook
+
+	room, leased int
+}
+
+// candidates returns the due deliveries of a webhook that a claim looks at. There are none if it is no longer enabled.
+func (q claiming) candidates(w dueWebhook, c claim) (found []candidate, of claimable, err error) {
+	id := sqliteDialect.id(uuid.UUID(w.id))
+	args := append(c.of.limits(sqliteDialect, c.places.Run), id)
+	err = q.query(hookToClaim, args, func(scan scan) error {
+		var row webhookRow
+		err := scan(append([]any{&of.room, &of.leased}, webhookColumns.scanInto(&row)...)...)
+		of.Webhook = row.webhook()
+		return err
+	})
+	if err != nil || of.room <= 0 {
+		return nil, of, err
+	}
+	err = q.query(candidates, []any{id, of.room + c.look}, func(scan scan) error {
+		d := candidate{proven: w.proven, of: &of.Webhook}
+		err := scan(&d.account, &d.hook, &d.event, &d.nextAt, &d.behind)
+		found = append(found, d)
+		return err
+	})
+	return found, of, err
+}
+
 func (q claiming) lease(chosen []candidate, token uuid.UUID) ([]deliver.Job, error) {
-	hooks := map[uuid.UUID]webhook.Webhook{}
 	jobs := make([]deliver.Job, 0, len(chosen))
 	for _, d := range chosen {
 		until := time.Now().Add(deliver.Lease).UnixMicro()
 		if err := q.exec(leaseDelivery, d.args(token.String(), until)...); err != nil {
 			return nil, err
 		}
-		id := uuid.UUID(d.hook)
-		if _, known := hooks[id]; !known {
-			err := q.query(hookByID, []any{sqliteDialect.id(id)}, func(scan scan) error {
-				var row webhookRow
-				err := scan(webhookColumns.scanInto(&row)...)
-				hooks[id] = row.webhook()
-				return err
-			})
-			if err != nil {
-				return nil, err
-			}
-		}
 		err := q.query(claimedJob, d.args(), func(scan scan) error {
 			var row claimedDelivery
 			if err := scan(claimedColumns.scanInto(&row)...); err != nil {
 				return err
 			}
-			job, err := row.job(hooks)
+			job, err := row.job(*d.of)
 			job.Proven = d.proven
 			jobs = append(jobs, job)
 			return err
@@ -282,6 +298,6 @@ func (q claiming) finish(f deliver.Finished) (bool, error) {
 	return err == nil, err
 }
 
-func (s *sqlite) readQueue(ctx context.Context, sql string, row func(scan) error) error {
-	return s.lookUp(ctx, sql, nil, row)
+func (s *sqlite) readQueue(ctx context.Context, sql string, args []any, row func(scan) error) error {
+	return s.lookUp(ctx, sql, args, row)
 }

@@ -12,8 +12,8 @@ import (
 	"latchkey/internal/webhook/deliver"
 )
 
-// After a webhook is deleted, paused or disabled, or gets another URL, no attempt begins. The outcome of one that began
-// before is recorded.
+// After a webhook is deleted, paused or disabled, no attempt begins, and after it gets another URL only ones to that
+// URL. The outcome of one that began before is recorded.
 func TestNoAttemptBeginsAfterwards(t *testing.T) {
 	for name, stop := range map[string]func(testing.TB, *gormdb.DB, webhook.Webhook){
 		"deleted": deleteHook,
@@ -48,13 +48,17 @@ func TestNoAttemptBeginsAfterwards(t *testing.T) {
 					t.Error("it did not wait for the attempt in flight, want it to wait")
 				case <-time.After(500 * time.Millisecond):
 				}
+				if name != "moved" {
+					begins(t, db, jobs[1], false)
+				} else {
+					check.Equal(t, recheck(t, db, jobs[1])[0].Webhook.URL, "https://moved.example", "the checked URL")
+				}
 				check.Equal(t, finish(t, db, outcome(webhook.Delivered), jobs...), []bool{true, true}, "recorded")
 				select {
 				case <-stopped:
 				case <-time.After(time.Second):
 					t.Error("it still waits after the attempts ended, want it to stop within a second")
 				}
-				begins(t, db, jobs[1], false)
 				if name != "moved" {
 					due(t, url)
 					check.Equal(t, len(claims(t, db, 10)), 0, "claims afterwards")

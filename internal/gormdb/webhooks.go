@@ -14,6 +14,7 @@ import (
 	"latchkey/internal/fault"
 	"latchkey/internal/paging"
 	"latchkey/internal/webhook"
+	"latchkey/internal/webhook/deliver"
 )
 
 // webhooks implements webhook.Repository.
@@ -171,20 +172,17 @@ func (w webhooks) Delete(ctx context.Context, by auth.Actor, accountID, id uuid.
 }
 
 const (
-	// beginGrace is how long after a claim an attempt may begin without asking the database (queue.Begin). What stops
-	// the attempts to a webhook returns later than that.
-	beginGrace = 100 * time.Millisecond
 	// settleTime bounds the wait for attempts in flight, and settlePoll is the pause between looks at them.
 	settleTime = 2 * time.Second
 	settlePoll = 20 * time.Millisecond
 )
 
-// settle waits after a change that stops the attempts to a webhook. Attempts that were claimed before the change begin
-// within beginGrace or not at all. settle also waits until those that have begun are finished, but not for longer than
+// settle waits after a change that stops the attempts to a webhook. Attempts whose claim or check was before the change
+// begin within deliver.Fresh or not at all. settle also waits until those that have begun are finished, but not for longer than
 // settleTime or ctx. The change is committed, so errors do not matter.
 func (w webhooks) settle(ctx context.Context, id uuid.UUID) {
 	begun := time.Now()
-	time.Sleep(beginGrace + beginGrace/2)
+	time.Sleep(deliver.Fresh + deliver.Fresh/2)
 	inFlight := `SELECT count(*) FROM deliveries WHERE webhook_id = $1 AND lease_token IS NOT NULL AND lease_until > ` +
 		w.engine.dialect().now
 	for time.Since(begun) < settleTime && ctx.Err() == nil {

@@ -2,19 +2,49 @@ package deliver
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"latchkey/internal/clock"
 	"latchkey/internal/webhook"
 )
 
-// attempt attempts a claimed delivery and passes on its outcome, if there is one. Otherwise the delivery waits for the
-// end of its lease.
-func (d *Dispatcher) attempt(ctx context.Context, j Job, claimed time.Time) {
-	f, done := d.try(ctx, j, claimed)
+// start adds claimed jobs to the lines of their webhooks, and starts attempts.
+func (d *Dispatcher) start(ctx context.Context, jobs []Job) {
+	for _, hook := range d.lines.add(jobs) {
+		for j, ok := d.lines.begin(hook); ok; j, ok = d.lines.begin(hook) {
+			d.places.take(j)
+			d.attempts.Go(func() { d.work(ctx, j) })
+		}
+	}
+}
+
+// work attempts a job, and then those that wait in its line.
+func (d *Dispatcher) work(ctx context.Context, j Job) {
+	for ok := true; ok; {
+		d.attempt(ctx, j)
+		hook := j.Webhook.ID
+		if d.stopping.Load() || d.places.scarce(j) {
+			d.giveBack(ctx, d.lines.take(hook))
+		}
+		d.places.release(j)
+		d.lines.end(hook)
+		if j, ok = d.lines.begin(hook); ok {
+			d.places.take(j)
+		}
+	}
+}
+
+// attempt attempts a job and passes on its outcome, if there is one.
+func (d *Dispatcher) attempt(ctx context.Context, j Job) {
+	f, done := d.try(ctx, j)
 	if !done {
-		d.release(j)
+		d.signal()
 		return
+	}
+	if f.Outcome.State != webhook.Delivered {
+		// A claim decides how many attempts a webhook that fails may have in flight.
+		d.giveBack(ctx, d.lines.take(j.Webhook.ID))
 	}
 	if d.c.OnAttempt != nil {
 		d.c.OnAttempt(f.Outcome)
@@ -22,13 +52,22 @@ func (d *Dispatcher) attempt(ctx context.Context, j Job, claimed time.Time) {
 	d.finished <- f
 }
 
-// release makes the place of a job free.
-func (d *Dispatcher) release(j Job) {
-	d.places.release(j)
+// giveBack releases jobs that are not attempted. If that fails, they wait for the end of their leases.
+func (d *Dispatcher) giveBack(ctx context.Context, jobs []Job) {
+	if len(jobs) == 0 {
+		return
+	}
+	released, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	if err := d.c.Queue.Release(released, jobs); err != nil {
+		d.c.Log.WarnContext(ctx, "deliveries of webhooks could not be released; they wait", "deliveries", len(jobs),
+			"error", err)
+	}
 	d.signal()
 }
 
-func (d *Dispatcher) try(ctx context.Context, j Job, claimed time.Time) (f Finished, done bool) {
+// try makes the attempt of a job, unless it may no longer begin or cannot be sent.
+func (d *Dispatcher) try(ctx context.Context, j Job) (f Finished, done bool) {
 	began := false
 	defer func() {
 		if p := recover(); p != nil {
@@ -36,14 +75,8 @@ func (d *Dispatcher) try(ctx context.Context, j Job, claimed time.Time) (f Finis
 			f, done = Finished{Job: j, Outcome: d.broken(j)}, began
 		}
 	}()
-	holds, err := d.begin(ctx, j)
-	if err != nil {
-		d.c.Log.WarnContext(ctx, "an attempt of a webhook could not begin; it is repeated", "webhook", j.Webhook.ID,
-			"error", err)
-		return Finished{}, false
-	}
-	// An attempt that outlives its lease could reach the receiver after a later event of the same subject.
-	if !holds || d.c.Now().Sub(claimed) > Lease-Timeout-margin {
+	j, may := d.begin(ctx, j)
+	if !may {
 		return Finished{}, false
 	}
 	began = true
@@ -53,6 +86,8 @@ func (d *Dispatcher) try(ctx context.Context, j Job, claimed time.Time) (f Finis
 			d.c.Log.ErrorContext(ctx, "an event could not be sent; it waits", "webhook", j.Webhook.ID, "event",
 				j.Event.ID, "error", err)
 		}
+		// The others cannot be sent either. They wait for the end of their leases, too.
+		d.lines.take(j.Webhook.ID)
 		return Finished{}, false
 	}
 	f = Finished{Job: j, Outcome: o}
@@ -60,6 +95,50 @@ func (d *Dispatcher) try(ctx context.Context, j Job, claimed time.Time) (f Finis
 		f.Disabled = d.c.Disabled(j.Webhook, GoneReason(j.Webhook))
 	}
 	return f, true
+}
+
+// begin reports whether the attempt of a job may begin now, and returns the job with its webhook as it is now. A job
+// that was claimed a while ago is checked again, together with those that wait in its line.
+func (d *Dispatcher) begin(ctx context.Context, j Job) (Job, bool) {
+	jobs := []Job{j}
+	if now := d.c.Now(); clock.Elapsed(j.Checked, now) >= Fresh {
+		checked, cancel := context.WithTimeout(ctx, queryTimeout)
+		defer cancel()
+		asked := append(jobs, d.lines.take(j.Webhook.ID)...)
+		may, err := d.c.Queue.Recheck(checked, asked)
+		if err != nil {
+			d.c.Log.WarnContext(ctx, "an attempt of a webhook could not begin; it is repeated", "webhook",
+				j.Webhook.ID, "error", err)
+		}
+		d.giveBack(ctx, others(asked, may))
+		jobs = may
+	}
+	var rest, unsent []Job
+	may, now := false, d.c.Now()
+	for _, each := range jobs {
+		switch {
+		// An attempt that outlives its lease could reach the receiver after a later event of the same subject.
+		case clock.Elapsed(each.LeaseUntil, now) > -Timeout-margin:
+			unsent = append(unsent, each)
+		case each.Event.ID == j.Event.ID:
+			j, may = each, true
+		default:
+			rest = append(rest, each)
+		}
+	}
+	d.giveBack(ctx, unsent)
+	d.start(ctx, rest)
+	return j, may
+}
+
+// others returns the jobs that are not among some of them.
+func others(jobs, some []Job) (rest []Job) {
+	for _, j := range jobs {
+		if !slices.ContainsFunc(some, func(s Job) bool { return s.Event.ID == j.Event.ID }) {
+			rest = append(rest, j)
+		}
+	}
+	return rest
 }
 
 // GoneReason returns the reason of a webhook that an answer disabled.
@@ -75,12 +154,6 @@ const (
 	ReasonGone     = "The receiver answered that it is gone (410)."
 	ReasonNoSource = "Amazon EventBridge does not have the event source."
 )
-
-func (d *Dispatcher) begin(ctx context.Context, j Job) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
-	return d.c.Queue.Begin(ctx, j)
-}
 
 // broken is the outcome of an attempt that panicked: a failure that is not the receiver's.
 func (d *Dispatcher) broken(j Job) Outcome {
@@ -100,7 +173,7 @@ func (d *Dispatcher) record(sending context.Context) {
 		if d.places.inFlight() > 1 {
 			time.Sleep(gather)
 		}
-		for more := true; more && len(batch) < maxClaim; {
+		for more := true; more && len(batch) < maxRecorded; {
 			select {
 			case next, open := <-d.finished:
 				if more = open; open {
@@ -111,9 +184,7 @@ func (d *Dispatcher) record(sending context.Context) {
 			}
 		}
 		d.store(sending, batch)
-		for _, f := range batch {
-			d.release(f.Job)
-		}
+		d.signal()
 	}
 }
 

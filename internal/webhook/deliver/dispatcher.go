@@ -22,8 +22,8 @@ const (
 	// spacing is the shortest time from a claim that found nothing to the next one. Commits that record no delivery
 	// wake the dispatcher, too.
 	spacing = 10 * time.Millisecond
-	// maxClaim is the maximum number of deliveries of one claim.
-	maxClaim = 128
+	// maxRecorded is the maximum number of outcomes that are recorded together.
+	maxRecorded = 128
 	// margin is the part of a lease that must be left after an attempt, to record its outcome.
 	margin = 5 * time.Second
 	// queryTimeout bounds one call of the queue.
@@ -52,15 +52,19 @@ type DispatcherConfig struct {
 	Log       *slog.Logger
 }
 
-// Dispatcher claims due deliveries and attempts them, each in a goroutine. Wake is safe for concurrent use.
+// Dispatcher claims due deliveries and attempts them, each webhook's in up to MaxInFlight goroutines. Wake is safe for
+// concurrent use.
 type Dispatcher struct {
 	c DispatcherConfig
 	// wake has an element if there may be something to claim.
 	wake chan struct{}
 	// idle is set while there are no webhooks at all.
 	idle atomic.Bool
-	// places are held by claimed deliveries whose outcome is not recorded yet.
-	places   places
+	// lines are the claimed deliveries, and places are held by the attempts in flight.
+	lines  lines
+	places places
+	// stopping is set when no attempt may begin any more.
+	stopping atomic.Bool
 	attempts sync.WaitGroup
 	finished chan Finished
 	// down is set while the database cannot be reached, and busy if the last claim found something. Only the claiming
@@ -70,9 +74,9 @@ type Dispatcher struct {
 
 // NewDispatcher returns a Dispatcher.
 func NewDispatcher(c DispatcherConfig) *Dispatcher {
-	// finished has room for every attempt, so that none of them waits for the database.
+	// finished has room for an outcome of every place. While the database cannot be reached, no more is sent.
 	return &Dispatcher{c: c, wake: make(chan struct{}, 1), finished: make(chan Finished, c.InFlight),
-		places: places{all: c.InFlight, held: map[uuid.UUID]int{}}}
+		lines: lines{of: map[uuid.UUID]*line{}}, places: places{all: c.InFlight, held: map[uuid.UUID]int{}}}
 }
 
 // Wake makes the dispatcher claim soon, after a commit that may have recorded deliveries. It does not block.
@@ -112,8 +116,10 @@ func (d *Dispatcher) Run(ctx context.Context) {
 			d.sleep(ctx, wait)
 		}
 	}
+	d.stopping.Store(true)
 	overdue := time.AfterFunc(d.c.Grace, abort)
 	defer overdue.Stop()
+	d.giveBack(sending, d.lines.takeAll())
 	d.attempts.Wait()
 	close(d.finished)
 	recorder.Wait()
@@ -141,22 +147,17 @@ func (d *Dispatcher) round(ctx, sending context.Context) (wait time.Duration, er
 		}
 	}
 	d.busy = false
-	free := d.places.free(maxClaim)
+	free := d.places.free(MaxClaim)
 	if free.Most <= 0 {
 		return poll, nil
 	}
-	// The lease begins later than this, so what is left of it is known without comparing clocks.
-	claimed := d.c.Now()
 	jobs, err := d.c.Queue.Claim(ctx, free)
 	if err != nil {
 		return 0, err
 	}
 	d.busy = len(jobs) > 0
-	for _, j := range jobs {
-		d.places.take(j)
-		d.attempts.Go(func() { d.attempt(sending, j, claimed) })
-	}
-	if len(jobs) == free.Most {
+	d.start(sending, jobs)
+	if len(jobs) >= free.Most {
 		d.signal()
 		return poll, nil
 	}

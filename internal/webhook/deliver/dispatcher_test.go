@@ -254,16 +254,17 @@ func TestStopAfterGrace(t *testing.T) {
 	check.Equal(t, d.State, webhook.Pending, "the state")
 }
 
-// slowBegin is a queue whose Begin takes long, as after a pause of the process.
-type slowBegin struct {
+// slowClaim is a queue whose claims are answered late, as after a pause of the process.
+type slowClaim struct {
 	*memory
 	now *atomic.Int64
 }
 
-// Begin lets eleven seconds pass.
-func (q slowBegin) Begin(ctx context.Context, j deliver.Job) (bool, error) {
+// Claim lets eleven seconds pass.
+func (q slowClaim) Claim(ctx context.Context, p deliver.Places) ([]deliver.Job, error) {
+	jobs, err := q.memory.Claim(ctx, p)
 	q.now.Add(int64(11 * time.Second))
-	return q.memory.Begin(ctx, j)
+	return jobs, err
 }
 
 // An attempt that could outlive its lease does not begin.
@@ -272,7 +273,7 @@ func TestLeaseIsLongEnough(t *testing.T) {
 	var later atomic.Int64
 	var sent atomic.Int64
 	m.add(t, f.webhook(t, "https://example.com"))
-	d := deliver.NewDispatcher(deliver.DispatcherConfig{Queue: slowBegin{m, &later}, InFlight: 1,
+	d := deliver.NewDispatcher(deliver.DispatcherConfig{Queue: slowClaim{m, &later}, InFlight: 1,
 		Send: func(context.Context, deliver.Job) (deliver.Outcome, error) {
 			sent.Add(1)
 			return deliver.Outcome{State: webhook.Delivered}, nil

@@ -25,6 +25,10 @@ type memory struct {
 	fail error
 	// calls counts the calls of Claim.
 	calls int
+	// released counts the deliveries that were released.
+	released int
+	// ahead is how many deliveries of a webhook are claimed beyond those that may be in flight.
+	ahead int
 	// sequences are the last sequences of the subjects of change.
 	sequences [subjects]int
 }
@@ -77,10 +81,11 @@ func (m *memory) Claim(_ context.Context, p deliver.Places) ([]deliver.Job, erro
 		if !m.due(d, now) {
 			continue
 		}
-		if w := m.webhooks[d.WebhookID]; p.Take(w.AccountID, w.proven) {
+		w := m.webhooks[d.WebhookID]
+		if m.inFlight(w.ID, now) >= deliver.MaxInFlight || p.Take(w.AccountID, w.proven) {
 			d.token, d.until = uuid.New(), now.Add(deliver.Lease)
 			jobs = append(jobs, deliver.Job{Webhook: w.Webhook, Event: d.Event, Attempts: d.attempts, Token: d.token,
-				LeaseUntil: d.until, Proven: w.proven})
+				LeaseUntil: d.until, Checked: now, Proven: w.proven})
 		}
 	}
 	return jobs, nil
@@ -92,7 +97,7 @@ func (m *memory) due(d *memoryDelivery, now time.Time) bool {
 		d.until.After(now) {
 		return false
 	}
-	inFlight, limit := 0, deliver.MaxInFlight
+	limit := deliver.MaxInFlight + m.ahead
 	if w.failures >= deliver.ProbeAfter {
 		limit = 1
 	}
@@ -100,21 +105,46 @@ func (m *memory) due(d *memoryDelivery, now time.Time) bool {
 		if other.WebhookID != d.WebhookID || other.State != webhook.Pending {
 			continue
 		}
-		if other.until.After(now) {
-			inFlight++
-		}
 		if other.Event.Target == d.Event.Target && other.Event.Sequence < d.Event.Sequence {
 			return false
 		}
 	}
-	return inFlight < limit
+	return m.inFlight(w.ID, now) < limit
 }
 
-func (m *memory) Begin(_ context.Context, j deliver.Job) (bool, error) {
+// inFlight counts the leases of a webhook.
+func (m *memory) inFlight(id uuid.UUID, now time.Time) (n int) {
+	for _, d := range m.deliveries {
+		if d.WebhookID == id && d.State == webhook.Pending && d.until.After(now) {
+			n++
+		}
+	}
+	return n
+}
+
+func (m *memory) Recheck(_ context.Context, jobs []deliver.Job) (may []deliver.Job, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	w := m.webhooks[j.Webhook.ID]
-	return m.held(j) != nil && w != nil && w.State == webhook.Enabled, m.fail
+	for _, j := range jobs {
+		w := m.webhooks[j.Webhook.ID]
+		if m.held(j) != nil && w != nil && w.State == webhook.Enabled {
+			j.Webhook, j.Checked = w.Webhook, time.Now()
+			may = append(may, j)
+		}
+	}
+	return may, m.fail
+}
+
+func (m *memory) Release(_ context.Context, jobs []deliver.Job) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, j := range jobs {
+		if d := m.held(j); d != nil {
+			d.token, d.until = uuid.Nil, time.Time{}
+			m.released++
+		}
+	}
+	return m.fail
 }
 
 func (m *memory) held(j deliver.Job) *memoryDelivery {
@@ -281,6 +311,9 @@ func (m *memory) remove(_ testing.TB, id uuid.UUID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.webhooks, id)
+	m.mu.Unlock()
+	time.Sleep(deliver.Fresh + deliver.Fresh/2) // as the databases do
+	m.mu.Lock()
 }
 
 func (m *memory) change(t testing.TB, subject int) {

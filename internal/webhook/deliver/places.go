@@ -7,8 +7,12 @@ import (
 	"github.com/google/uuid"
 )
 
-// leastPerAccount is the number of places that one account may hold at least.
-const leastPerAccount = MaxInFlight
+const (
+	// leastPerAccount is the number of places that one account may hold at least.
+	leastPerAccount = MaxInFlight
+	// plenty is the number of free places from which on places are not scarce.
+	plenty = 8 * MaxInFlight
+)
 
 // Places are the places of a server for attempts that are free. Receivers that do not answer hold theirs for Timeout,
 // so neither webhooks that have not been proven to work nor one account may hold all.
@@ -21,6 +25,9 @@ type Places struct {
 	// must not be nil.
 	PerAccount int
 	Held       map[uuid.UUID]int
+	// Run is how many deliveries of one webhook the server may have claimed: MaxInFlight, or MaxRun while places are
+	// not scarce. If they are, a webhook must not keep its places for a run of deliveries.
+	Run int
 }
 
 // Take takes a place for an attempt, and reports whether there was one.
@@ -55,8 +62,21 @@ type places struct {
 func (p *places) free(most int) Places {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	run := MaxInFlight
+	if p.all-p.taken >= plenty {
+		run = MaxRun
+	}
 	return Places{Most: min(most, p.all-p.taken), Unproven: max(1, p.all/2) - p.unproven,
-		PerAccount: max(leastPerAccount, p.all/4), Held: maps.Clone(p.held)}
+		PerAccount: p.perAccount(), Held: maps.Clone(p.held), Run: run}
+}
+
+func (p *places) perAccount() int { return max(leastPerAccount, p.all/4) }
+
+// scarce reports whether other webhooks may wait for the place of the job.
+func (p *places) scarce(j Job) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.taken >= p.all || p.held[j.Webhook.AccountID] >= p.perAccount()
 }
 
 // limited reports whether free places are kept from some webhooks, whose deliveries may be due.

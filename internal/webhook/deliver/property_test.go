@@ -83,16 +83,28 @@ func (m *mortal) Claim(ctx context.Context, p deliver.Places) ([]deliver.Job, er
 	return jobs, err
 }
 
-// Begin implements deliver.Queue.
-func (m *mortal) Begin(ctx context.Context, j deliver.Job) (bool, error) {
+// Recheck implements deliver.Queue.
+func (m *mortal) Recheck(ctx context.Context, jobs []deliver.Job) ([]deliver.Job, error) {
 	if !m.step() {
-		return false, errKilled
+		return nil, errKilled
 	}
-	ok, err := m.Queue.Begin(ctx, j)
+	may, err := m.Queue.Recheck(ctx, jobs)
 	if !m.step() {
-		return false, errKilled
+		return nil, errKilled
 	}
-	return ok, err
+	return may, err
+}
+
+// Release implements deliver.Queue.
+func (m *mortal) Release(ctx context.Context, jobs []deliver.Job) error {
+	if !m.step() {
+		return errKilled
+	}
+	err := m.Queue.Release(ctx, jobs)
+	if !m.step() {
+		return errKilled
+	}
+	return err
 }
 
 // Finish implements deliver.Queue.

@@ -16,10 +16,17 @@ import (
 const (
 	// MaxInFlight is the maximum number of concurrent attempts for one webhook, over all servers.
 	MaxInFlight = 4
+	// MaxRun is the maximum number of deliveries of one webhook that a server claims ahead: MaxInFlight of them are in
+	// flight at a time, and the others wait in the server's memory.
+	MaxRun = 128
+	// MaxClaim is the maximum number of deliveries of one claim that get a place, and of those that it claims ahead.
+	MaxClaim = 128
 	// ProbeAfter is the number of failures in a row after which MaxInFlight is 1.
 	ProbeAfter = 5
 	// Lease is how long a claimed delivery belongs to the server that claimed it. An attempt takes less.
 	Lease = 30 * time.Second
+	// Fresh is how long what a claim read of a webhook counts. An attempt that begins later checks it again.
+	Fresh = 100 * time.Millisecond
 )
 
 // Job is a claimed delivery.
@@ -31,6 +38,8 @@ type Job struct {
 	// Token proves the lease, which ends at LeaseUntil, by the clock of this process and with a monotonic reading.
 	Token      uuid.UUID
 	LeaseUntil time.Time
+	// Checked is when the webhook and the lease were last read, by the clock of this process.
+	Checked time.Time
 	// Proven reports whether the last attempt of the webhook that ended succeeded.
 	Proven bool
 }
@@ -51,14 +60,21 @@ type Outcome struct {
 type Queue interface {
 	// Claim returns due deliveries for the places, whose lease begins. A delivery is due if its webhook is Enabled, its
 	// time has come, it has no lease that has not ended, no delivery of the same webhook and subject with a smaller
-	// sequence is pending, and the webhook has fewer attempts in flight than its limit. The webhooks that wait longest
-	// come first, and no webhook gets more places than another that also has due deliveries, and free places of its
-	// account and kind.
+	// sequence is pending, and the webhook has fewer leases than its limit. The webhooks that wait longest come first,
+	// and no webhook gets more places than another that also has due deliveries, and free places of its account and
+	// kind.
+	//
+	// The limit is MaxInFlight, or one for a webhook that fails. If no other server has a lease of the webhook, and its
+	// last attempt succeeded, it is Places.Run: the caller attempts MaxInFlight of the deliveries at a time. Those
+	// beyond MaxInFlight take no place.
 	Claim(ctx context.Context, p Places) ([]Job, error)
-	// Begin reports whether the job's lease still holds and its webhook still exists, is Enabled and has the same URL.
-	// An attempt begins only if it does, and at once. For a moment after the claim Begin answers without asking the
-	// database; what deletes, pauses, disables or moves a webhook returns later than that (webhook.Repository).
-	Begin(ctx context.Context, j Job) (bool, error)
+	// Recheck returns those of the jobs that may still begin, with their webhook as it is now: their lease holds, they
+	// are pending, and the webhook still exists, is Enabled and selects them. The jobs are of one webhook. An attempt
+	// begins within Fresh after the claim or the check, or after another check: what deletes, pauses, disables or
+	// moves a webhook returns later than that (webhook.Repository).
+	Recheck(ctx context.Context, jobs []Job) ([]Job, error)
+	// Release ends the leases of jobs that were not attempted. They are due at once.
+	Release(ctx context.Context, jobs []Job) error
 	// Finish records the outcomes of attempts that no other server has claimed since, and releases it. It returns
 	// whether each was recorded. The webhook of a recorded outcome that is Gone becomes Disabled, with the event.
 	Finish(ctx context.Context, done []Finished) ([]bool, error)

@@ -1,0 +1,82 @@
+package deliver
+
+import (
+	"sync"
+
+	"github.com/google/uuid"
+)
+
+// line has the claimed deliveries of a webhook: attempts in flight, and those that wait for one of them to end.
+type line struct {
+	inFlight int
+	waiting  []Job
+}
+
+// lines are the lines of a dispatcher by webhook. It is safe for concurrent use.
+type lines struct {
+	mu sync.Mutex
+	of map[uuid.UUID]*line
+}
+
+// add adds jobs to the lines and returns their webhooks.
+func (l *lines) add(jobs []Job) (hooks []uuid.UUID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	seen := map[uuid.UUID]bool{}
+	for _, j := range jobs {
+		id := j.Webhook.ID
+		if l.of[id] == nil {
+			l.of[id] = &line{}
+		}
+		l.of[id].waiting = append(l.of[id].waiting, j)
+		if !seen[id] {
+			seen[id] = true
+			hooks = append(hooks, id)
+		}
+	}
+	return hooks
+}
+
+// begin takes a waiting job whose attempt may begin, and counts it as in flight until end.
+func (l *lines) begin(hook uuid.UUID) (j Job, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	of := l.of[hook]
+	if of == nil || of.inFlight >= MaxInFlight || len(of.waiting) == 0 {
+		return Job{}, false
+	}
+	j, of.waiting = of.waiting[0], of.waiting[1:]
+	of.inFlight++
+	return j, true
+}
+
+// end is called when an attempt has ended.
+func (l *lines) end(hook uuid.UUID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	of := l.of[hook]
+	if of.inFlight--; of.inFlight == 0 && len(of.waiting) == 0 {
+		delete(l.of, hook)
+	}
+}
+
+// take removes the waiting jobs of a webhook and returns them.
+func (l *lines) take(hook uuid.UUID) (jobs []Job) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if of := l.of[hook]; of != nil {
+		jobs, of.waiting = of.waiting, nil
+	}
+	return jobs
+}
+
+// takeAll removes all waiting jobs and returns them.
+func (l *lines) takeAll() (jobs []Job) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, of := range l.of {
+		jobs = append(jobs, of.waiting...)
+		of.waiting = nil
+	}
+	return jobs
+}
