@@ -22,9 +22,10 @@ import (
 // was committed before it began, so a statement after the one that locks the webhooks sees what other claims did.
 const (
 	// queueSettings are for the transaction. The planner does not know how many deliveries are pending: it would now
-	// and then read the whole table, and keep that plan.
+	// and then read the whole table, and keep that plan. To plan a statement each time takes longer than to run it.
 	queueSettings = `SELECT set_config('synchronous_commit', 'off', true), set_config('jit', 'off', true), set_config('enable_seqscan', 'off', true),
-		set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`
+		set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
+		set_config('plan_cache_mode', 'force_generic_plan', true)`
 	// lockedIDs are the webhooks that lockDue has locked in the transaction. A setting passes them to the statements
 	// that follow, since the client does not see them before it has sent all.
 	lockedIDs = `string_to_array(current_setting('latchkey.webhooks'), ',')::uuid[]`
@@ -54,7 +55,7 @@ var (
 
 	// claimLocked claims deliveries of the locked webhooks. Each webhook gets its first place before any gets its
 	// second one, as far as its account and its kind, proven or not, have free places. Those ahead of the places are
-	// claimed if their account has free places. A row found by its ctid is the one that was read, since the webhook is
+	// claimed if their account has free places; the webhooks share them, so that each is not read for all. A row found by its ctid is the one that was read, since the webhook is
 	// locked.
 	claimLocked = strings.NewReplacer("LOCKED", lockedIDs, "FREE", free("w", postgresDialect),
 		"PROVEN", proven("w"), "LEASED", leased("w", postgresDialect), "PLACES", strconv.Itoa(deliver.MaxInFlight),
@@ -70,7 +71,7 @@ var (
 			SELECT d.row_id, d.webhook_id, d.event_id, d.next_at, l.free, first.next_at AS behind FROM locked AS l
 			CROSS JOIN LATERAL (SELECT ctid AS row_id, webhook_id, subject, sequence, event_id, next_at FROM deliveries
 				WHERE state = 'PENDING' AND webhook_id = l.id AND next_at <= statement_timestamp()
-				ORDER BY next_at, event_id LIMIT l.free + $5) AS d
+				ORDER BY next_at, event_id LIMIT least(l.free, PLACES + AHEAD / (SELECT count(*) FROM locked)) + $5) AS d
 			LEFT JOIN LATERAL (SELECT b.next_at FROM deliveries AS b
 				WHERE b.state = 'PENDING' AND b.webhook_id = d.webhook_id AND b.subject = d.subject
 					AND (b.sequence, b.event_id) < (d.sequence, d.event_id)
@@ -169,26 +170,31 @@ func eachResult(results pgx.BatchResults, row func(scan) error) error {
 const (
 	lockFinished = `SELECT id FROM webhooks WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE`
 
-	// finishLeased releases the leases that still belong to the claims and keeps the attempts. A delivery that became
+	// finishLeased releases the leases that still belong to the claims and keeps the attempts. It finds rows by their
+	// keys, one by one: to the planner, which may know an earlier state of the tables, another plan can look better. A
+	// delivery that became
 	// dead meanwhile, since its webhook was disabled, stays so unless it was delivered. Of a webhook's outcomes, those
 	// since the last success count as its failures in a row.
 	finishLeased = `WITH f AS MATERIALIZED (
-			SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::float8[], $8::timestamptz[],
+			SELECT f.*, d.row_id FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::float8[], $8::timestamptz[],
 				$9::bigint[], $10::bigint[], $11::text[], $12::text[], $13::boolean[])
 				AS f (n, account_id, webhook_id, event_id, token, outcome, delay, at, status, duration_ms, error, response_head, health)
+				CROSS JOIN LATERAL (SELECT ctid AS row_id FROM deliveries WHERE account_id = f.account_id AND webhook_id = f.webhook_id
+					AND event_id = f.event_id OFFSET 0) AS d
 		), released AS (
 			UPDATE deliveries AS d SET
 				state = CASE WHEN d.state = 'PENDING' OR f.outcome = 'DELIVERED' THEN f.outcome ELSE d.state END,
 				attempts = d.attempts + 1, numbered = d.numbered + 1, lease_until = NULL, lease_token = NULL,
 				next_at = CASE WHEN f.outcome = 'PENDING' THEN statement_timestamp() + make_interval(secs => f.delay) ELSE d.next_at END
-			FROM f WHERE d.account_id = f.account_id AND d.webhook_id = f.webhook_id AND d.event_id = f.event_id AND d.lease_token = f.token
+			FROM f WHERE d.ctid = f.row_id AND d.lease_token = f.token
 			RETURNING f.*, d.numbered
 		), kept AS (
 			INSERT INTO attempts (account_id, webhook_id, event_id, number, at, status, duration_ms, error, response_head)
 			SELECT account_id, webhook_id, event_id, numbered, at, status, duration_ms, error, response_head FROM released
 		), dropped AS (
-			DELETE FROM attempts AS a USING released AS r WHERE a.account_id = r.account_id AND a.webhook_id = r.webhook_id
-				AND a.event_id = r.event_id AND a.number <= r.numbered - $14
+			DELETE FROM attempts WHERE ctid = ANY (ARRAY(SELECT a.row_id FROM released AS r CROSS JOIN LATERAL (SELECT ctid AS row_id FROM attempts
+					WHERE account_id = r.account_id AND webhook_id = r.webhook_id AND event_id = r.event_id AND number <= r.numbered - $14 OFFSET 0) AS a
+				WHERE r.numbered > $14))
 		), tried AS (
 			SELECT webhook_id, n, at, outcome = 'DELIVERED' AS ok,
 				max(n) FILTER (WHERE outcome = 'DELIVERED') OVER (PARTITION BY webhook_id) AS last_ok
@@ -208,11 +214,12 @@ const (
 	// wakeNext makes the first pending delivery of a subject due after one that is no longer pending.
 	wakeNext = `UPDATE deliveries SET next_at = statement_timestamp() WHERE ctid = ANY (ARRAY(
 		SELECT first.row_id FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS f (account_id, webhook_id, event_id)
-		JOIN deliveries AS d ON d.account_id = f.account_id AND d.webhook_id = f.webhook_id AND d.event_id = f.event_id AND d.state <> 'PENDING'
+		CROSS JOIN LATERAL (SELECT * FROM deliveries WHERE account_id = f.account_id AND webhook_id = f.webhook_id AND event_id = f.event_id
+			OFFSET 0) AS d
 		CROSS JOIN LATERAL (SELECT b.ctid AS row_id, b.next_at, b.lease_token FROM deliveries AS b
 			WHERE b.state = 'PENDING' AND b.webhook_id = d.webhook_id AND b.subject = d.subject
 			ORDER BY b.sequence, b.event_id LIMIT 1) AS first
-		WHERE first.next_at > statement_timestamp() AND first.lease_token IS NULL))`
+		WHERE d.state <> 'PENDING' AND first.next_at > statement_timestamp() AND first.lease_token IS NULL))`
 )
 
 // outcomeColumns are outcomes as arrays, one for each column.

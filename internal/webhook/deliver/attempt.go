@@ -184,7 +184,9 @@ func (d *Dispatcher) record(sending context.Context) {
 			}
 		}
 		d.store(sending, batch)
-		d.signal()
+		if slices.ContainsFunc(batch, func(f Finished) bool { return d.lines.low(f.Job.Webhook.ID) }) {
+			d.signal()
+		}
 	}
 }
 

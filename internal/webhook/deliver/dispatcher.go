@@ -29,7 +29,7 @@ const (
 	// queryTimeout bounds one call of the queue.
 	queryTimeout = 10 * time.Second
 	// gather is how long the first outcome of a batch waits for those of other attempts in flight.
-	gather = time.Millisecond
+	gather = 2 * time.Millisecond
 	// firstBackoff and lastBackoff are the pauses while the database cannot be reached.
 	firstBackoff = 100 * time.Millisecond
 	lastBackoff  = 5 * time.Second

@@ -60,6 +60,14 @@ func (l *lines) end(hook uuid.UUID) {
 	}
 }
 
+// low reports whether few jobs wait in the line of the webhook, so that it may soon have nothing to send.
+func (l *lines) low(hook uuid.UUID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	of := l.of[hook]
+	return of == nil || len(of.waiting) <= 2*MaxInFlight
+}
+
 // take removes the waiting jobs of a webhook and returns them.
 func (l *lines) take(hook uuid.UUID) (jobs []Job) {
 	l.mu.Lock()

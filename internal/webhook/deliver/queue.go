@@ -20,7 +20,7 @@ const (
 	// flight at a time, and the others wait in the server's memory.
 	MaxRun = 128
 	// MaxClaim is the maximum number of deliveries of one claim that get a place, and of those that it claims ahead.
-	MaxClaim = 128
+	MaxClaim = 256
 	// ProbeAfter is the number of failures in a row after which MaxInFlight is 1.
 	ProbeAfter = 5
 	// Lease is how long a claimed delivery belongs to the server that claimed it. An attempt takes less.

@@ -1,0 +1,119 @@
+package deliver_test
+
+import (
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"latchkey/internal/test/check"
+	"latchkey/internal/webhook"
+	"latchkey/internal/webhook/deliver"
+)
+
+// ahead is how many deliveries are claimed in these tests beyond those in flight.
+const ahead = 60
+
+// newRun returns a queue with due deliveries of one webhook, all of which a claim gets.
+func newRun(t *testing.T, url string) (*fixture, *memory, webhook.Webhook) {
+	t.Helper()
+	f, m := newFixture(t), newMemory()
+	m.ahead = ahead
+	w := f.webhook(t, url)
+	m.add(t, w)
+	for i := range deliver.MaxInFlight + ahead {
+		m.emit(t, event(fmt.Sprint(i), 1))
+	}
+	return f, m, w
+}
+
+// Deliveries that are claimed ahead are sent without another claim, MaxInFlight at a time.
+func TestRuns(t *testing.T) {
+	var now, most atomic.Int64
+	r := startReceiver(t, func(http.ResponseWriter, *http.Request) {
+		if n := now.Add(1); n > most.Load() {
+			most.Store(n)
+		}
+		time.Sleep(time.Millisecond)
+		now.Add(-1)
+	})
+	f, m, w := newRun(t, r.URL)
+	run(t, deliver.DispatcherConfig{Queue: m, Send: f.sender(t, 0, r).Send})
+	until(t, "all are delivered", func() bool { return allIn(m.list(t, w.ID), webhook.Delivered) })
+	check.Equal(t, len(r.received()), deliver.MaxInFlight+ahead, "requests")
+	check.Equal(t, most.Load(), deliver.MaxInFlight, "requests in flight")
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	check.Equal(t, m.released, 0, "released deliveries")
+}
+
+// After a failure a claim decides what is sent next: the deliveries that wait are released.
+func TestFailureEndsARun(t *testing.T) {
+	var failed atomic.Bool
+	r := startReceiver(t, func(w http.ResponseWriter, _ *http.Request) {
+		if failed.CompareAndSwap(false, true) {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	})
+	f, m, w := newRun(t, r.URL)
+	run(t, deliver.DispatcherConfig{Queue: m, Send: f.sender(t, 0, r).Send})
+	until(t, "the others are delivered", func() bool {
+		delivered := 0
+		for _, d := range m.list(t, w.ID) {
+			if d.State == webhook.Delivered {
+				delivered++
+			}
+		}
+		return delivered == deliver.MaxInFlight+ahead-1
+	})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.released == 0 {
+		t.Error("released deliveries: got none, want those that waited when an attempt failed")
+	}
+}
+
+// Jobs that wait for longer than Fresh are checked again: nothing more is sent to a webhook that was paused.
+func TestRunsEnd(t *testing.T) {
+	r := startReceiver(t, func(http.ResponseWriter, *http.Request) { time.Sleep(30 * time.Millisecond) })
+	f, m, w := newRun(t, r.URL)
+	run(t, deliver.DispatcherConfig{Queue: m, Send: f.sender(t, 0, r).Send})
+	r.wait(t, 1)
+	m.mu.Lock()
+	m.webhooks[w.ID].State = webhook.Paused
+	m.mu.Unlock()
+	time.Sleep(deliver.Fresh + deliver.Fresh/2)
+	sent := len(r.received())
+	time.Sleep(500 * time.Millisecond)
+	check.Equal(t, len(r.received()), sent, "requests after the webhook was paused")
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	check.Equal(t, m.inFlight(w.ID, time.Now()), 0, "leases")
+}
+
+// A server that stops releases what waits, so that others send it at once.
+func TestStopReleases(t *testing.T) {
+	r := startReceiver(t, hang(t))
+	f, m, w := newRun(t, r.URL)
+	_, stop := run(t, deliver.DispatcherConfig{Queue: m, Send: f.sender(t, 0, r).Send, Grace: 50 * time.Millisecond})
+	r.wait(t, deliver.MaxInFlight)
+	stop()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	check.Equal(t, m.released, ahead, "released deliveries")
+	check.Equal(t, m.inFlight(w.ID, time.Now()), deliver.MaxInFlight, "leases: those of aborted attempts")
+}
+
+// While places are scarce, webhooks take turns: a webhook does not keep its places for a run.
+func TestRunsWhilePlacesAreScarce(t *testing.T) {
+	r := startReceiver(t, func(http.ResponseWriter, *http.Request) { time.Sleep(5 * time.Millisecond) })
+	f, m, w := newRun(t, r.URL)
+	run(t, deliver.DispatcherConfig{Queue: m, Send: f.sender(t, 0, r).Send, InFlight: deliver.MaxInFlight})
+	until(t, "all are delivered", func() bool { return allIn(m.list(t, w.ID), webhook.Delivered) })
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.released == 0 {
+		t.Error("released deliveries: got none, want those that waited while all places were taken")
+	}
+}
