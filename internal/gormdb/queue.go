@@ -230,19 +230,20 @@ func waiting(d dialect) string {
 }
 
 // free returns an expression for the number of deliveries of a webhook that may be claimed. Its parameters are those of
-// claim.limits.
+// worker.limits.
 func free(hook string, d dialect) string {
-	return "(CASE WHEN " + hook + ".failures >= " + strconv.Itoa(deliver.ProbeAfter) + " THEN 1 WHEN EXISTS (SELECT 1 " +
-		leasesOf(hook, d) + " AND (f.lease_token < $1 OR f.lease_token > $2)) OR NOT " + proven(hook) + " THEN " +
-		strconv.Itoa(deliver.MaxInFlight) + " ELSE CAST($3 AS BIGINT) END - " + leased(hook, d) + ")"
+	foreign := "EXISTS (SELECT 1 " + leasesOf(hook, d) + " AND (f.lease_token < $1 OR f.lease_token > $2))"
+	return "(CASE WHEN " + hook + ".failures >= " + strconv.Itoa(deliver.ProbeAfter) + " THEN 1 WHEN " + foreign +
+		" OR NOT " + proven(hook) + " THEN " + strconv.Itoa(deliver.MaxInFlight) + " ELSE CAST($3 AS BIGINT) END - " +
+		leased(hook, d) + ")"
 }
 
 // leased returns an expression for the number of leases of a webhook.
 func leased(hook string, d dialect) string { return "(SELECT count(*) " + leasesOf(hook, d) + ")" }
 
 func leasesOf(hook string, d dialect) string {
-	return `FROM deliveries AS f WHERE f.webhook_id = ` + hook + `.id AND f.lease_token IS NOT NULL AND f.lease_until > ` +
-		d.now
+	return `FROM deliveries AS f WHERE f.webhook_id = ` + hook +
+		`.id AND f.lease_token IS NOT NULL AND f.lease_until > ` + d.now
 }
 
 // limits are the first parameters of statements with free: the range of the server's tokens, and the number of leases

@@ -55,8 +55,8 @@ var (
 
 	// claimLocked claims deliveries of the locked webhooks. Each webhook gets its first place before any gets its
 	// second one, as far as its account and its kind, proven or not, have free places. Those ahead of the places are
-	// claimed if their account has free places; the webhooks share them, so that each is not read for all. A row found by its ctid is the one that was read, since the webhook is
-	// locked.
+	// claimed if their account has free places; the webhooks share them, so that each is not read for all.
+	// A row found by its ctid is the one that was read, since the webhook is locked.
 	claimLocked = strings.NewReplacer("LOCKED", lockedIDs, "FREE", free("w", postgresDialect),
 		"PROVEN", proven("w"), "LEASED", leased("w", postgresDialect), "PLACES", strconv.Itoa(deliver.MaxInFlight),
 		"AHEAD", strconv.Itoa(deliver.MaxClaim),

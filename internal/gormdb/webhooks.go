@@ -178,8 +178,8 @@ const (
 )
 
 // settle waits after a change that stops the attempts to a webhook. Attempts whose claim or check was before the change
-// begin within deliver.Fresh or not at all. settle also waits until those that have begun are finished, but not for longer than
-// settleTime or ctx. The change is committed, so errors do not matter.
+// begin within deliver.Fresh or not at all. settle also waits until those that have begun are finished, but not for
+// longer than settleTime or ctx. The change is committed, so errors do not matter.
 func (w webhooks) settle(ctx context.Context, id uuid.UUID) {
 	begun := time.Now()
 	time.Sleep(deliver.Fresh + deliver.Fresh/2)
