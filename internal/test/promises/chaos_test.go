@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 )
 
 // chaos counts the results of all rounds.
@@ -99,12 +100,14 @@ const (
 )
 
 var (
-	tokenIDs  = regexp.MustCompile(`bc/account/apiToken/[0-9a-f-]{36}`)
-	addresses = regexp.MustCompile(`"email":"([^"]+)"`)
+	tokenIDs   = regexp.MustCompile(`bc/account/apiToken/[0-9a-f-]{36}`)
+	webhookIDs = regexp.MustCompile(`bc/account/webhook/[0-9a-f-]{36}`)
+	addresses  = regexp.MustCompile(`"email":"([^"]+)"`)
 )
 
 // cleanUp deletes what the actor created, as far as the lists of items to review show it, and the targets. Anything
-// missing from those lists stays for wantNothingLeft to find.
+// missing from those lists stays for wantNoLeftovers to find. Webhooks and checkouts are in no list, and their number is
+// limited.
 func (c *actors) cleanUp(t *testing.T, what string, p *fixture) {
 	t.Helper()
 	var created, all []string // addresses
@@ -142,6 +145,13 @@ func (c *actors) cleanUp(t *testing.T, what string, p *fixture) {
 		removals = append(removals, vars{"email": email})
 	}
 	c.n.must(c.owner, acme, deprovision, vars{"in": vars{"users": removals}})
+	webhooks := c.n.must(c.owner, acme, `{ account { webhooks(first: 50) { edges { node { id } } } } }`, nil)
+	for _, id := range webhookIDs.FindAllString(webhooks.body, -1) {
+		c.n.must(c.owner, acme, `mutation($in: DeleteWebhookInput!) { webhook { deleteWebhook(input: $in) { deletedWebhookId } } }`,
+			vars{"in": vars{"id": id}})
+	}
+	expired := "UPDATE checkouts SET expires_at = created_at WHERE state = 'OPEN'"
+	dbtest.Exec(t, c.url, expired, expired)
 }
 
 // wantNoLeftovers fails the test for active API tokens and users that did not exist at the start.
