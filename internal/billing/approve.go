@@ -17,12 +17,12 @@ import (
 // what that costs is charged. It returns fault.Conflict if the checkout was approved or declined before or has expired,
 // and the error of Change for a subscription that can no longer be changed. Then nothing is approved.
 func (s *Service) ApproveCheckout(ctx context.Context, by *auth.Principal, id uuid.UUID) (Checkout, error) {
-	return s.ApproveReviewed(ctx, by, id, time.Time{})
+	return s.ApproveReviewed(ctx, by, id, nil)
 }
 
-// ApproveReviewed approves a checkout as ApproveCheckout does, and charges exactly what the review of a time showed.
-// It returns fault.Conflict if that is no longer possible. A zero time stands for the time of the approval.
-func (s *Service) ApproveReviewed(ctx context.Context, by *auth.Principal, id uuid.UUID, at time.Time) (Checkout,
+// ApproveReviewed approves a checkout as ApproveCheckout does, and charges exactly what the review showed. It returns
+// fault.Conflict if that is no longer possible. A nil review checks nothing.
+func (s *Service) ApproveReviewed(ctx context.Context, by *auth.Principal, id uuid.UUID, seen *Reviewed) (Checkout,
 	error) {
 	writer, err := s.answering(ctx, by, id)
 	if err != nil {
@@ -38,11 +38,11 @@ func (s *Service) ApproveReviewed(ctx context.Context, by *auth.Principal, id uu
 			return Changes{}, errPartnerSuspended()
 		}
 		asOf := c.AsOf
-		if !at.IsZero() {
-			if err := c.checkReviewed(at, now); err != nil {
+		if seen != nil {
+			if err := c.checkReviewed(*seen, subscriptions, now); err != nil {
 				return Changes{}, err
 			}
-			asOf = c.reviewedAt(at)
+			asOf = c.reviewedAt(seen.At)
 		}
 		var changes Changes
 		approved, changes, err = approve(c, subscriptions, writer, theService(s.clock), by.ID, asOf, now)

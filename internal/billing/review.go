@@ -3,6 +3,7 @@ package billing
 import (
 	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,6 +23,25 @@ type Review struct {
 	Expired bool
 	// MayAnswer reports whether the principal is the user who can approve and decline the checkout.
 	MayAnswer bool
+}
+
+// Reviewed is what an approval must find unchanged, because the user saw it in a Review.
+type Reviewed struct {
+	// At is the time of the review.
+	At time.Time
+	// Versions are the versions of the subscriptions that the items change, in the order of the items.
+	Versions []int64
+}
+
+// Seen returns what an approval of the review must find unchanged.
+func (r Review) Seen() Reviewed {
+	seen := Reviewed{At: r.At}
+	for _, item := range r.Items {
+		if item.Before != nil {
+			seen.Versions = append(seen.Versions, item.Before.Version)
+		}
+	}
+	return seen
 }
 
 // ReviewedItem is an item of a checkout with what its approval would charge.
@@ -124,14 +144,20 @@ func (c Checkout) reviewedAt(at time.Time) time.Time {
 	return c.AsOf
 }
 
-// checkReviewed returns fault.Conflict if an approval would charge something else than a review of the time shows.
-func (c Checkout) checkReviewed(at, now time.Time) error {
+// checkReviewed returns fault.Conflict if an approval would charge something else than the review shows.
+func (c Checkout) checkReviewed(seen Reviewed, subscriptions map[uuid.UUID]Subscription, now time.Time) error {
+	at := seen.At
 	outdated := at.After(now) || at.Before(now.Add(-MaxPreviewAge)) || at.Before(second(c.CreatedAt))
+	var versions []int64
 	for _, item := range c.Items {
+		if s, found := subscriptions[item.SubscriptionID]; item.Changes && found {
+			// Two changes can be made in the second of the review.
+			versions = append(versions, s.Version)
+		}
 		// A new subscription begins with the day of its approval.
 		outdated = outdated || !item.Changes && !midnight(at).Equal(midnight(now))
 	}
-	if outdated {
+	if outdated || !slices.Equal(versions, seen.Versions) {
 		return fault.Errorf(fault.Conflict, "What is charged may have changed since the page was opened. "+
 			"Check it and approve again.").On("at")
 	}

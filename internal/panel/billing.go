@@ -1,9 +1,13 @@
 package panel
 
 import (
+	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"latchkey/internal/billing"
+	"latchkey/internal/paging"
 )
 
 // Paths of the pages of billing, below the account's.
@@ -21,6 +25,8 @@ type shownCharge struct {
 	KindName, StatusName, Badge string
 	// Span is the period in words, empty if it has none.
 	Span string
+	// About says which app charges which store. It is empty if the page says so elsewhere.
+	About string
 }
 
 var chargeLooks = map[billing.ChargeStatus]string{
@@ -37,6 +43,68 @@ func describeCharge(q *request, c billing.Charge) shownCharge {
 	return shown
 }
 
+// describeCharges returns charges as pages show them, with the app and the store of each. The partner reads whom it
+// charges, and the merchant who charges it.
+func describeCharges(q *request, service *billing.Service, charges []billing.Charge,
+	asPartner bool) ([]shownCharge, error) {
+	about, err := chargedFor(q, service, charges)
+	if err != nil {
+		return nil, err
+	}
+	shown := make([]shownCharge, len(charges))
+	for i, c := range charges {
+		shown[i] = describeCharge(q, c)
+		s, known := about[c.SubscriptionID]
+		switch {
+		case !known:
+		case asPartner:
+			shown[i].About = q.text("billing.charged_to", "app", s.App, "merchant", s.Merchant, "hash", s.hash)
+		default:
+			shown[i].About = q.text("billing.charged_by", "app", s.App, "partner", s.Partner, "store", s.Store)
+		}
+	}
+	return shown, nil
+}
+
+// namedSubscription is the names of a subscription, and the hash of its store.
+type namedSubscription struct {
+	billing.Names
+
+	hash string
+}
+
+// chargedFor returns the names of the subscriptions of charges, by their IDs.
+func chargedFor(q *request, service *billing.Service,
+	charges []billing.Charge) (map[uuid.UUID]namedSubscription, error) {
+	var ids []uuid.UUID
+	seen := map[uuid.UUID]bool{uuid.Nil: true}
+	for _, c := range charges {
+		if !seen[c.SubscriptionID] {
+			seen[c.SubscriptionID] = true
+			ids = append(ids, c.SubscriptionID)
+		}
+	}
+	all := map[uuid.UUID]namedSubscription{}
+	for some := range slices.Chunk(ids, paging.MaxSize) {
+		found, err := service.SubscriptionsByID(q.r.Context(), q.by, some)
+		if err != nil {
+			return nil, err
+		}
+		var subjects []billing.Subject
+		for _, s := range found {
+			subjects = append(subjects, s.Subject())
+		}
+		names, err := service.Names(q.r.Context(), q.by, subjects)
+		if err != nil {
+			return nil, err
+		}
+		for id, s := range found {
+			all[id] = namedSubscription{names[s.Subject()], s.StoreHash}
+		}
+	}
+	return all, nil
+}
+
 // spanText returns a period in words. Its end is the last day, since people count whole days.
 func spanText(q *request, s billing.Span) string {
 	first, last := dayText(s.Start), dayText(s.End.Add(-time.Second))
@@ -48,3 +116,9 @@ func spanText(q *request, s billing.Span) string {
 
 // dayText returns a day of billing, which counts days in UTC.
 func dayText(at time.Time) string { return at.UTC().Format("2 January 2006") }
+
+// monthText returns a month such as 2026-02 in words.
+func monthText(month string) (string, error) {
+	at, err := time.Parse("2006-01", month)
+	return at.Format("January 2006"), err
+}

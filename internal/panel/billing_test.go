@@ -58,14 +58,20 @@ func item(price, limit string) billing.ItemRequest {
 		plan.Cap = &billing.MoneyRequest{CurrencyCode: billing.Currency, Value: limit}
 	}
 	return billing.ItemRequest{Description: "Stock levels from all warehouses", Plan: plan, AppID: &app, Level: &level,
-		Store: &billing.StoreRef{Hash: "acme2eu"}, RedirectURL: "https://nimbus.example/done"}
+		Store: &billing.StoreRef{Hash: "acme2eu"}, RedirectURL: appSite + "done"}
 }
 
 // asks creates a checkout for Acme Retail.
 func (b *biller) asks(items ...billing.ItemRequest) billing.Checkout {
 	b.t.Helper()
+	return b.asksOf(b.server.Account, items...)
+}
+
+// asksOf creates a checkout for a merchant.
+func (b *biller) asksOf(merchant string, items ...billing.ItemRequest) billing.Checkout {
+	b.t.Helper()
 	c, _, err := b.service.CreateCheckout(b.t.Context(), b.partner, billing.CheckoutRequest{
-		MerchantID: uuid.MustParse(b.server.Account), Items: items})
+		MerchantID: uuid.MustParse(merchant), Items: items})
 	if err != nil {
 		b.t.Fatalf("create a checkout: %v", err)
 	}
@@ -75,7 +81,12 @@ func (b *biller) asks(items ...billing.ItemRequest) billing.Checkout {
 // subscribed returns a subscription to the item, approved in the panel.
 func (b *biller) subscribed(owner *visitor, item billing.ItemRequest) billing.Subscription {
 	b.t.Helper()
-	c := b.asks(item)
+	return b.subscribedBy(owner, b.server.Account, item)
+}
+
+func (b *biller) subscribedBy(owner *visitor, merchant string, item billing.ItemRequest) billing.Subscription {
+	b.t.Helper()
+	c := b.asksOf(merchant, item)
 	owner.submit(owner.open(c.Path()), "Approve").goes(item.RedirectURL)
 	return b.newest()
 }

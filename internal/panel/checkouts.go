@@ -1,9 +1,12 @@
 package panel
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,8 +46,8 @@ type checkoutPage struct {
 	// Today is the sum of what the approval charges, and Credit reports whether it is in the merchant's favor.
 	Today  billing.Money
 	Credit bool
-	// ReviewedAt is the time of the review in the form.
-	ReviewedAt string
+	// ReviewedAt and Versions are what the visitor saw (billing.Reviewed), in the form.
+	ReviewedAt, Versions string
 	// RedirectURL is where the browser goes after the approval, and Host its host.
 	RedirectURL, Host string
 	// Owners can answer, if the visitor cannot.
@@ -128,7 +131,8 @@ func (h *checkoutHandler) page(q *request) error {
 func (h *checkoutHandler) show(q *request, status int, found billing.Review, late, outdated string) error {
 	c := found.Checkout
 	shown := checkoutPage{
-		Review: found, State: stateOf(found), Address: c.Path(), ReviewedAt: found.At.Format(time.RFC3339),
+		Review: found, State: stateOf(found), Address: c.Path(),
+		ReviewedAt: found.At.Format(time.RFC3339), Versions: versionsText(found.Seen().Versions),
 		RedirectURL: c.Items[0].RedirectURL, Host: hostOf(c.Items[0].RedirectURL), Late: late, Outdated: outdated,
 		Subscriptions: q.address(subscriptionsPath), Today: billing.Money{Currency: billing.Currency},
 	}
@@ -150,7 +154,9 @@ func (h *checkoutHandler) show(q *request, status int, found billing.Review, lat
 			return err
 		}
 	}
-	allowRedirect(q.w.Header(), shown.RedirectURL)
+	if found.MayAnswer && shown.State == "open" && !shown.Blocked {
+		allowRedirect(q.w.Header(), shown.RedirectURL)
+	}
 	return checkoutTemplate.show(q, status, shown)
 }
 
@@ -228,15 +234,15 @@ func (h *checkoutHandler) approve(q *request) error {
 	if err != nil {
 		return err
 	}
-	f, err := q.parseForm("at")
+	f, err := q.parseForm("at", "versions")
 	if err != nil {
 		return err
 	}
-	at, err := time.Parse(time.RFC3339, f.Value("at"))
-	if err != nil || at.IsZero() {
+	seen, err := parseReviewed(f)
+	if err != nil {
 		return fault.Errorf(fault.Invalid, "%s", q.text("errors.form"))
 	}
-	approved, err := h.billing.ApproveReviewed(q.r.Context(), q.by, found.Checkout.ID, at)
+	approved, err := h.billing.ApproveReviewed(q.r.Context(), q.by, found.Checkout.ID, &seen)
 	if err != nil {
 		return h.refused(q, err)
 	}
@@ -244,6 +250,22 @@ func (h *checkoutHandler) approve(q *request) error {
 		return q.redirect(approved.Items[0].RedirectURL)
 	}
 	return q.redirect(approved.Path())
+}
+
+// versionsText returns versions as a field of a form, and parseReviewed what the visitor saw.
+func versionsText(versions []int64) string {
+	return strings.Trim(fmt.Sprint(versions), "[]")
+}
+
+func parseReviewed(f *form) (billing.Reviewed, error) {
+	at, err := time.Parse(time.RFC3339, f.Value("at"))
+	seen := billing.Reviewed{At: at}
+	for _, each := range strings.Fields(f.Value("versions")) {
+		version, wrong := strconv.ParseInt(each, 10, 64)
+		err = errors.Join(err, wrong)
+		seen.Versions = append(seen.Versions, version)
+	}
+	return seen, err
 }
 
 // decline declines the checkout.

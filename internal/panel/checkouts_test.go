@@ -84,7 +84,8 @@ func TestCheckoutsOfTrialsAndChanges(t *testing.T) {
 		trial := item("29", "")
 		trial.Plan.TrialDays = 14
 		page := v.get(b.asks(trial).Path())
-		page.wants(http.StatusOK, "Nothing is charged. The first 14 days are free, until")
+		page.wants(http.StatusOK, "Nothing is charged. The first 14 days are free.")
+		page.wants(http.StatusOK, "First charge $29.00 on ")
 		page.wants(http.StatusOK, "Approving charges nothing at once.")
 
 		sub := b.subscribed(v, item("10", "5"))
@@ -94,7 +95,8 @@ func TestCheckoutsOfTrialsAndChanges(t *testing.T) {
 		c := b.asks(change)
 		page = v.get(c.Path())
 		for _, want := range []string{"Until now Gold, $10.00 every month", "After the change Gold, $40.00 every month",
-			"New price for the rest of the period", "Credit", "at most $5.00 per month"} {
+			"Rest of the period after a change: Gold", "Credit for the rest of the period: Gold",
+			"at most $5.00 per month"} {
 			page.wants(http.StatusOK, want)
 		}
 		shown := page.text()

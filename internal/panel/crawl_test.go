@@ -62,6 +62,15 @@ const (
 	mostAlike   = 1
 )
 
+// newCrawledServer returns a server on which every page has something to show, and the paths of pages without links.
+func newCrawledServer(t *testing.T, database string) (s *server, unlinked []string) {
+	t.Helper()
+	s = serve(t, database, january)
+	s.apply(morePeople)
+	s.issueSome()
+	return s, s.billSome()
+}
+
 // crawl visits everything that the panel offers to one user.
 type crawl struct {
 	t *testing.T
@@ -193,7 +202,7 @@ func flaws(r *reply) []string {
 		}
 	}
 	policy := r.header.Get("Content-Security-Policy")
-	for _, want := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "form-action 'self'",
+	for _, want := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", formAction(r),
 		"base-uri 'none'", "frame-ancestors 'none'"} {
 		if !slices.Contains(strings.Split(policy, "; "), want) {
 			flaw("has no %s in its policy %q", want, policy)
@@ -206,6 +215,19 @@ func flaws(r *reply) []string {
 		flaw("is neither a page nor a static file: %s", r.header.Get("Content-Type"))
 	}
 	return found
+}
+
+// formAction returns what the policy of a page must say about its forms: they stay on the panel, except on a page that
+// approves a checkout, which leads to the app's site afterwards.
+func formAction(r *reply) string {
+	if isPage(r) {
+		for _, f := range r.forms() {
+			if strings.Contains(f.action, "/checkouts/") && strings.HasSuffix(f.action, "/approve") {
+				return "form-action 'self' https:"
+			}
+		}
+	}
+	return "form-action 'self'"
 }
 
 // misshapen returns the problems of a page's structure.
@@ -287,7 +309,13 @@ func (c *crawl) act() {
 			c.t.Errorf("%s: %s offers a form to %s, which answers %d: %s, want neither 403, 404 nor 405", c.who, f.on,
 				f.action, r.status, r.text())
 		}
-		if to := r.header.Get("Location"); r.status == http.StatusSeeOther {
+		to := r.header.Get("Location")
+		if r.status != http.StatusSeeOther {
+			continue
+		}
+		if left := strings.HasPrefix(to, appSite); left != strings.HasSuffix(f.action, "/approve") {
+			c.t.Errorf("%s: %s leads to %s, want another site after an approval only", c.who, f.action, to)
+		} else if !left {
 			c.offered[to] = f.on
 			c.visit(to)
 		}
@@ -375,6 +403,8 @@ func (f *formOnPage) plausible(password string) url.Values {
 			values.Set(name, time.Now().AddDate(0, 1, 0).Format(time.DateOnly))
 		case kind == "number" && required:
 			values.Set(name, "1")
+		case name == "amount":
+			values.Set(name, "0.01")
 		case required && values.Get(name) == "":
 			values.Set(name, "Plausible "+name)
 		}

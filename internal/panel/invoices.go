@@ -61,6 +61,7 @@ func (h *invoiceHandler) page(q *request) error {
 		return fault.Errorf(fault.NotFound, "%s", q.text("invoices.none"))
 	}
 	shown := invoicePage{List: q.address(invoicesPath), Invoice: one}
+	var charges []billing.Charge
 	size := paging.MaxSize
 	for req := (paging.Request{First: &size}); ; {
 		lines, err := h.billing.InvoiceLines(q.r.Context(), q.by, []uuid.UUID{id}, req)
@@ -69,12 +70,16 @@ func (h *invoiceHandler) page(q *request) error {
 		}
 		items := lines[id].Items
 		for _, item := range items {
-			shown.Lines = append(shown.Lines, describeCharge(q, item.Node))
+			charges = append(charges, item.Node)
 		}
 		if !lines[id].HasNext || len(items) == 0 {
-			return invoiceTemplate.show(q, http.StatusOK, shown)
+			break
 		}
 		after := items[len(items)-1].Cursor()
 		req.After = &after
 	}
+	if shown.Lines, err = describeCharges(q, h.billing, charges, false); err != nil {
+		return err
+	}
+	return invoiceTemplate.show(q, http.StatusOK, shown)
 }

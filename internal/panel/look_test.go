@@ -41,33 +41,43 @@ func save(t *testing.T, path string, content []byte) {
 	}
 }
 
-// inspect checks the page in wide and narrow windows, in light and dark mode. The page must not be wider than the
-// window, and axe must find no accessibility problems. It saves screenshots under the name, only for SQLite,
-// because the other database's pages look the same.
+// widths are the widths at which a page must not be wider than the window: those of phones and screens, and both sides
+// of each width at which the stylesheet changes the layout.
+var widths = []int64{narrow, 375, 639, 640, 767, 768, 959, 960, 1199, 1200, wide, 1920}
+
+// inspect checks the page in windows from narrow to wide. It must not be wider than the window, and axe must find no
+// accessibility problems in a narrow and a wide window, in light and dark mode. Dark mode changes nothing except
+// colours, so axe checks only these there. inspect saves screenshots under the name, only for SQLite, because the other
+// database's pages look the same.
 func (b *browser) inspect(name string) {
 	b.t.Helper()
 	b.bringAxe()
-	for _, width := range []int64{wide, narrow} {
+	for _, width := range widths {
 		b.resize(width)
-		for _, dark := range []bool{false, true} {
-			b.dark(dark)
-			shade := map[bool]string{false: "light", true: "dark"}[dark]
+		if out := b.sticksOut(); len(out) > 0 {
+			b.t.Errorf("%s, %d pixels wide: got elements wider than the window, %s, want none", name, width,
+				strings.Join(out[:min(5, len(out))], "; "))
+		}
+		if width != narrow && width != wide {
+			continue
+		}
+		for _, shade := range []string{"light", "dark"} {
+			b.dark(shade == "dark")
 			how := fmt.Sprintf("%s-%d-%s", name, width, shade)
-			if out := b.sticksOut(); len(out) > 0 {
-				b.t.Errorf("%s: got elements wider than the window, %s, want none", how,
-					strings.Join(out[:min(5, len(out))], "; "))
-			}
-			for _, each := range b.violations() {
+			for _, each := range b.violations(rulesOf[shade]...) {
 				b.t.Errorf("%s: got %s, want no violation", how, each)
 			}
 			if strings.HasPrefix(b.server.database, "sqlite:") {
 				b.picture(how)
 			}
 		}
+		b.dark(false)
 	}
-	b.dark(false)
 	b.resize(wide)
 }
+
+// rulesOf are axe's rules in light mode, all of them, and in dark mode, those of colours.
+var rulesOf = map[string][]string{"dark": {"color-contrast", "link-in-text-block"}}
 
 // sticksOut returns the elements that make the page wider than the window.
 func (b *browser) sticksOut() []string {
@@ -113,12 +123,16 @@ func (b *browser) bringAxe() {
 	b.must("bring axe to the page", chromedp.Evaluate[chromedp.Void](source))
 }
 
-// violations returns axe's violations on the page, of all its rules: WCAG and best practices.
-func (b *browser) violations() []string {
+// violations returns axe's violations on the page, of some rules or, without any, of all: WCAG and best practices.
+func (b *browser) violations(rules ...string) []string {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, stepTimeout)
 	defer cancel()
-	found, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](`axe.run(document, {resultTypes: ["violations"]}).then((r) =>
+	only := ""
+	if len(rules) > 0 {
+		only = fmt.Sprintf(`runOnly: %s.split(" "), `, quoted(strings.Join(rules, " ")))
+	}
+	found, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](`axe.run(document, {`+only+`resultTypes: ["violations"]}).then((r) =>
 		r.violations.flatMap((v) => v.nodes.map((n) => v.id + ": " + n.html + " " + n.failureSummary)))`, chromedp.EvalAwaitPromise))
 	if err != nil {
 		b.t.Fatalf("axe: %v; on %s", err, b.shown())

@@ -83,8 +83,12 @@ func (h *salesHandler) charges(q *request) error {
 		return err
 	}
 	shown.Pages = pageLinksOf(q, found)
+	var own []billing.Charge
 	for _, item := range found.Items {
-		shown.Rows = append(shown.Rows, describeCharge(q, item.Node))
+		own = append(own, item.Node)
+	}
+	if shown.Rows, err = describeCharges(q, h.billing, own, true); err != nil {
+		return err
 	}
 	return salesChargesTemplate.show(q, http.StatusOK, shown)
 }
@@ -126,8 +130,12 @@ func (h *salesHandler) charge(q *request) error {
 }
 
 func (h *salesHandler) showCharge(q *request, status int, c billing.Charge, f *form, formID string) error {
+	one, err := describeCharges(q, h.billing, []billing.Charge{c}, true)
+	if err != nil {
+		return err
+	}
 	return salesChargeTemplate.show(q, status, salesChargePage{form: f, List: q.address(salesChargesPath),
-		Address: q.address(salesChargesPath + "/" + c.ID.String()), FormID: formID, One: describeCharge(q, c),
+		Address: q.address(salesChargesPath + "/" + c.ID.String()), FormID: formID, One: one[0],
 		MayCredit: c.Status == billing.ChargeInvoiced && c.Amount.Minor > 0,
 		MayDelete: c.Status == billing.ChargePending && c.Kind == billing.Usage})
 }

@@ -41,6 +41,8 @@ type shownSubscription struct {
 	Current      shownTerm
 	// NextAt is when the next recurring charge falls due, zero if none does.
 	NextAt time.Time
+	// LastFreeDay is the last day of the trial, if there is one.
+	LastFreeDay time.Time
 	// MayAct reports whether the visitor owns the store.
 	MayAct bool
 }
@@ -78,6 +80,9 @@ func describeSubscriptions(q *request, service *billing.Service,
 			Current: describeTerm(q, s.Term())}
 		if next := billing.NextDue(s, now); status == billing.Active && !next.Equal(s.CancelAt) {
 			shown.NextAt = next
+		}
+		if !s.TrialEndsAt.IsZero() {
+			shown.LastFreeDay = s.TrialEndsAt.Add(-time.Second)
 		}
 		shown.MayAct = shown.StoreOwner == q.by.ID && status != billing.Cancelled
 		all = append(all, shown)
@@ -171,9 +176,9 @@ func (h *subscriptionHandler) page(q *request) error {
 type subscriptionCancelPage struct {
 	List string
 	One  shownSubscription
-	// EndsAt is when the subscription ends if it is not cancelled immediately. AtOnce reports whether it is now in
+	// LastDay is the subscription's last day if it is not cancelled immediately. AtOnce reports whether it ends now in
 	// either case, and Cancelled whether that is chosen already.
-	EndsAt            time.Time
+	LastDay           time.Time
 	AtOnce, Cancelled bool
 	// Credits are what an immediate end credits.
 	Credits []shownCharge
@@ -191,9 +196,9 @@ func (h *subscriptionHandler) confirmCancel(q *request) error {
 	if err != nil {
 		return err
 	}
+	later := billing.Cancel(one.Subscription, false, now).Subscription
 	shown := subscriptionCancelPage{List: q.address(subscriptionsPath), One: one, Cancelled: !one.CancelAt.IsZero(),
-		EndsAt: billing.Cancel(one.Subscription, false, now).Subscription.CancelAt}
-	shown.AtOnce = !shown.EndsAt.After(now)
+		LastDay: later.CancelledAt, AtOnce: !later.CancelAt.After(now)}
 	for _, c := range billing.Cancel(one.Subscription, true, now).Added {
 		shown.Credits = append(shown.Credits, describeCharge(q, c))
 	}

@@ -47,7 +47,13 @@ func (s *server) asks(accessToken string) (int, string) {
 // sends sends a document to the Account API with a token, and returns the status and the response.
 func (s *server) sends(accessToken, document string) (int, string) {
 	s.t.Helper()
-	query, err := json.Marshal(map[string]string{"query": document})
+	return s.sendsWith(accessToken, document, nil)
+}
+
+// sendsWith is sends with variables.
+func (s *server) sendsWith(accessToken, document string, variables map[string]any) (int, string) {
+	s.t.Helper()
+	query, err := json.Marshal(map[string]any{"query": document, "variables": variables})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -109,6 +109,7 @@ func (v *views) functions() template.FuncMap {
 		"time":  timeElement,
 		"short": shortTime,
 		"day":   dayText,
+		"month": monthText,
 		"args":  arguments,
 		"join":  strings.Join,
 	}

@@ -1,6 +1,7 @@
 package panel_test
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"regexp"
@@ -12,24 +13,35 @@ import (
 	dbtest "latchkey/internal/test/db"
 )
 
+// ofStores matches the pages that the owner of a store has and the account's owner does not, or sees differently.
+var ofStores = regexp.MustCompile(`/(subscriptions|checkouts)(/|$)`)
+
 // Every page that can be reached by links passes inspect: wide and narrow, light and dark, accessible. The pages do
 // not depend on the database, so one is enough.
 func TestEveryPageIsFitToBeSeen(t *testing.T) {
-	s := serve(t, dbtest.SQLiteURL(t))
-	s.apply(morePeople)
-	s.issueSome()
+	s, checkouts := newCrawledServer(t, dbtest.SQLiteURL(t))
 	seen := map[string]bool{}
 	for _, each := range []struct{ who, email string }{
-		{"owner", s.OwnerEmail}, {"staff", "keeper@acme.example"}, {"nobody", ""}, {"both", "both@agency.example"},
+		{"owner", s.OwnerEmail}, {"storeowner", storeOwner}, {"staff", "keeper@acme.example"}, {"nobody", ""},
+		{"both", "both@agency.example"},
 	} {
 		c := newCrawl(t, s, each.who, each.email)
 		c.read("/", "/signin", "/accounts")
+		if each.email == storeOwner {
+			c.read(checkouts...)
+		}
 		b := s.browser(t)
 		if each.email != "" {
 			b.signIn(each.email)
 		}
 		for _, address := range slices.Sorted(maps.Keys(c.pages)) {
 			name := c.who + "-" + pictured(c.pages[address].url)
+			if each.email == storeOwner && !ofStores.MatchString(address) {
+				continue
+			}
+			if slices.Contains(checkouts, address) {
+				name += fmt.Sprint("-", slices.Index(checkouts, address))
+			}
 			if seen[name] || !isPage(c.pages[address]) || strings.Contains(address, "?") {
 				continue
 			}

@@ -1,0 +1,309 @@
+package panel_test
+
+import (
+	"strings"
+	"testing"
+
+	"latchkey/internal/test/check"
+)
+
+// facts returns the facts of the page, as "name: value".
+func (b *browser) facts() []string {
+	b.t.Helper()
+	return evaluate[[]string](b, `[...document.querySelectorAll("main dl.facts dt")].map((dt) =>
+		(dt.innerText + ": " + dt.nextElementSibling.innerText).replace(/\s+/g, " ").trim())`)
+}
+
+// rows returns the rows of the first table, with | between cells.
+func (b *browser) rows() []string {
+	b.t.Helper()
+	return evaluate[[]string](b, `[...document.querySelector("main table").tBodies[0].rows].map((row) =>
+		[...row.cells].map((cell) => cell.innerText.replace(/\s+/g, " ").trim()).join(" | "))`)
+}
+
+// says fails the test unless the page contains the texts.
+func (b *browser) says(texts ...string) {
+	b.t.Helper()
+	page := strings.Join(strings.Fields(b.text("main")), " ")
+	for _, each := range texts {
+		if !strings.Contains(page, each) {
+			b.t.Errorf("%s: got %s, want %q in it", b.at(), page, each)
+		}
+	}
+}
+
+// What several pages say.
+const (
+	charger  = "Who charges: Acme Retail, for the app Acme Subscriptions"
+	store    = "Store: Blue Bicycles bluebike"
+	usageCap = "Usage: The app can also charge for what the store uses, at most $10.00 per month on top of the price. " +
+		"More than that needs your approval again."
+	// bought is what an invoice says about a charge, and sold what the partner reads.
+	bought = " Acme Subscriptions by Acme Retail, for Blue Bicycles "
+	sold   = " Acme Subscriptions, for Blue Bicycles (bluebike) "
+)
+
+// billed is the whole of billing as its users see it: the partner's program, the browser of the store's owner, and
+// that of the partner's.
+type billed struct {
+	*testing.T
+	script            *script
+	merchant, partner *browser
+	// subscription is the ID of the subscription.
+	subscription string
+}
+
+// The whole of billing, on the pages of both sides, with every amount: the partner's program asks, the owner of the
+// store approves, and the browser goes back to the app. Usage is charged, the months end, the price changes as it was
+// previewed, and the owner cancels.
+func TestBillingInABrowser(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		f := &billed{T: t, script: s.script(), merchant: s.browser(t), partner: s.browser(t)}
+		f.partner.signIn(s.OwnerEmail)
+		f.subscribe()
+		f.useAndInvoice()
+		f.change()
+		f.cancel()
+	}, january)
+}
+
+// subscribe approves a checkout. The owner of the store has no session when the link is opened.
+func (f *billed) subscribe() {
+	f.Helper()
+	c, path := f.script.asks(stock(monthly(30, 10)))
+	check.Equal(f, c.Status, "PENDING", "the new checkout")
+	b := f.merchant
+	b.open(path)
+	b.fill("E-mail address", bicyclesOwner)
+	b.fill("Password", b.server.known(bicyclesOwner))
+	b.follow("Sign in")
+	check.Equal(f, b.at(), path, "the page after signing in")
+	b.says("Acme Retail asks to charge Blue Bicycles")
+	check.Equal(f, b.facts(), []string{
+		charger,
+		store,
+		"Price: $30.00 every month, until it is cancelled",
+		"When you approve: Subscription: Basic 31 January 2026 to 27 February 2026 $30.00",
+		"Next charge: $30.00 on 28 February 2026, and so on every month",
+		usageCap,
+	}, "what is asked")
+	b.inspect("approval")
+	b.follow("Approve")
+	check.Equal(f, f.script.visited(f.T), "GET /welcome?shop=1", "where the browser goes")
+	check.Equal(f, evaluate[string](b, "location.href"), f.script.site+"/welcome?shop=1", "the page")
+	got := f.script.polls(c)
+	check.Equal(f, got.Status, "COMPLETE", "the checkout")
+	f.subscription = got.subscription()
+	b.open(path)
+	b.inspect("approval-approved")
+	b.follow("Show the subscription")
+	check.Equal(f, b.facts(), []string{
+		"State: Active",
+		charger,
+		store,
+		"Price: $30.00 every month",
+		usageCap,
+		"Next charge: 28 February 2026",
+	}, "the subscription")
+	check.Equal(f, b.rows(), []string{
+		"Subscription: Basic 31 January 2026 to 27 February 2026 | Price of the period | 31 January 2026 | Pending | $30.00",
+	}, "its charges")
+}
+
+// useAndInvoice charges usage, and lets the month end.
+func (f *billed) useAndInvoice() {
+	f.Helper()
+	f.script.call("mutation($input: CreateChargeInput!) { charge { createCharge(input: $input) { replayed } } }",
+		map[string]any{"input": map[string]any{"subscriptionId": f.subscription, "description": "250 mails",
+			"amount": dollars(2.5), "idempotencyKey": "mails-1"}}, &struct{}{})
+	f.merchant.reload()
+	check.Equal(f, f.merchant.rows(), []string{
+		"250 mails 31 January 2026 to 27 February 2026 | Usage | 31 January 2026 | Pending | $2.50",
+		"Subscription: Basic 31 January 2026 to 27 February 2026 | Price of the period | 31 January 2026 | Pending | $30.00",
+	}, "its charges with usage")
+	f.merchant.follow("Invoices")
+	f.merchant.says("No invoices yet.")
+	f.script.days(14)
+	f.merchant.follow("Invoices")
+	check.Equal(f, f.merchant.rows(), []string{
+		"Invoice 1 | January 2026 | 1 February 2026 | $32.50",
+	}, "the invoices after January")
+	f.merchant.follow("Invoice 1")
+	check.Equal(f, f.merchant.facts(), []string{
+		"Billed to: Blue Bicycles",
+		"Month: January 2026",
+		"Issued: 1 February 2026",
+		"Total: $32.50",
+	}, "January's invoice")
+	check.Equal(f, f.merchant.rows(), []string{
+		"Subscription: Basic" + bought + "31 January 2026 to 27 February 2026 | Price of the period | " +
+			"31 January 2026 | $30.00",
+		"250 mails" + bought + "31 January 2026 to 27 February 2026 | Usage | 31 January 2026 | $2.50",
+	}, "the lines of January's invoice")
+}
+
+// change previews a change and approves it. Its page shows the amounts of the preview.
+func (f *billed) change() {
+	f.Helper()
+	plan := monthly(60, 0)
+	var preview struct {
+		Subscription struct {
+			PreviewChange struct {
+				At           string
+				InvoiceTotal struct{ Value float64 }
+				Charges      []struct {
+					Kind   string
+					Amount struct{ Value float64 }
+				}
+			}
+		}
+	}
+	f.script.call("mutation($input: PreviewChangeInput!) { subscription { previewChange(input: $input) "+
+		"{ at invoiceTotal { value } charges { kind amount { value } } } } }", map[string]any{
+		"input": map[string]any{"subscriptionId": f.subscription, "productLevel": "Plus", "pricingPlan": plan},
+	}, &preview)
+	p := preview.Subscription.PreviewChange
+	check.Equal(f, p.InvoiceTotal.Value, 15.0, "the previewed total")
+	for n, want := range []float64{-15, 30} {
+		check.Equal(f, p.Charges[n].Amount.Value, want, "previewed charge %d, %s", n+1, p.Charges[n].Kind)
+	}
+	c, path := f.script.asks(changing(f.subscription, "Plus", plan), "asOf", p.At)
+	b := f.merchant
+	b.open(path)
+	b.inspect("approval-change")
+	check.Equal(f, b.facts(), []string{
+		charger,
+		store,
+		"Until now: Basic, $30.00 every month Usage of at most $10.00",
+		"After the change: Plus, $60.00 every month, until it is cancelled",
+		"When you approve: Credit for the rest of the period: Basic 14 February 2026 to 27 February 2026 -$15.00 " +
+			"Rest of the period after a change: Plus 14 February 2026 to 27 February 2026 $30.00",
+		"Next charge: $60.00 on 28 February 2026, and so on every month",
+		usageCap,
+	}, "the change")
+	b.follow("Approve")
+	f.script.visited(f.T)
+	check.Equal(f, f.script.polls(c).Status, "COMPLETE", "the checkout of the change")
+	b.open("/accounts/" + bicycles + "/subscriptions")
+	check.Equal(f, b.rows(), []string{
+		"Acme Subscriptions: Plus Acme Retail | Blue Bicycles | Active | $60.00 every month | 28 February 2026",
+	}, "the subscriptions")
+	b.follow("Acme Subscriptions: Plus")
+	check.Equal(f, b.rows(), []string{
+		"Rest of the period after a change: Plus 14 February 2026 to 27 February 2026 | " +
+			"New price for the rest of the period | 14 February 2026 | Pending | $30.00",
+		"Credit for the rest of the period: Basic 14 February 2026 to 27 February 2026 | Credit | " +
+			"14 February 2026 | Pending | -$15.00",
+		"250 mails 31 January 2026 to 27 February 2026 | Usage | 31 January 2026 | Invoiced | $2.50",
+		"Subscription: Basic 31 January 2026 to 27 February 2026 | Price of the period | 31 January 2026 | Invoiced | $30.00",
+	}, "the charges after the change")
+
+	f.script.days(15)
+	b.follow("Invoices")
+	check.Equal(f, b.rows(), []string{
+		"Invoice 2 | February 2026 | 1 March 2026 | $75.00",
+		"Invoice 1 | January 2026 | 1 February 2026 | $32.50",
+	}, "the invoices after February")
+	b.follow("Invoice 2")
+	check.Equal(f, b.rows(), []string{
+		"Credit for the rest of the period: Basic" + bought + "14 February 2026 to 27 February 2026 | Credit | " +
+			"14 February 2026 | -$15.00",
+		"Rest of the period after a change: Plus" + bought + "14 February 2026 to 27 February 2026 | " +
+			"New price for the rest of the period | 14 February 2026 | $30.00",
+		"Subscription: Plus" + bought + "28 February 2026 to 30 March 2026 | Price of the period | 28 February 2026 | $60.00",
+	}, "the lines of February's invoice")
+
+	f.partner.follow("Revenue")
+	f.partner.says("$107.50")
+	check.Equal(f, f.partner.rows()[9:], []string{
+		"January 2026 | 2 | $32.50", "February 2026 | 3 | $75.00", "March 2026 | 0 | $0.00",
+	}, "the revenue")
+	f.partner.open(f.script.server.page("/billing/subscriptions"))
+	check.Equal(f, f.partner.rows(), []string{
+		"Acme Subscriptions: Plus | Blue Bicycles bluebike | Active | $60.00 every month | 31 March 2026",
+	}, "the partner's subscriptions")
+	f.partner.follow("Charges")
+	check.Equal(f, f.partner.rows(), []string{
+		"Subscription: Plus" + sold + "28 February 2026 to 30 March 2026 | Price of the period | 28 February 2026 | " +
+			"Invoiced | $60.00",
+		"Rest of the period after a change: Plus" + sold + "14 February 2026 to 27 February 2026 | " +
+			"New price for the rest of the period | 14 February 2026 | Invoiced | $30.00",
+		"Credit for the rest of the period: Basic" + sold + "14 February 2026 to 27 February 2026 | Credit | " +
+			"14 February 2026 | Invoiced | -$15.00",
+		"250 mails" + sold + "31 January 2026 to 27 February 2026 | Usage | 31 January 2026 | Invoiced | $2.50",
+		"Subscription: Basic" + sold + "31 January 2026 to 27 February 2026 | Price of the period | 31 January 2026 | " +
+			"Invoiced | $30.00",
+	}, "the partner's charges")
+}
+
+// cancel cancels at the end of the period, which comes.
+func (f *billed) cancel() {
+	f.Helper()
+	b := f.merchant
+	b.open("/accounts/" + bicycles + "/subscriptions")
+	b.follow("Acme Subscriptions: Plus")
+	b.follow("Cancel")
+	b.says("The last day of the subscription is 30 March 2026.", "Credit, 1 March 2026 to 30 March 2026: -$58.06")
+	b.follow("Cancel at the end of the period")
+	check.Equal(f, b.facts(), []string{
+		"State: Active",
+		charger,
+		store,
+		"Price: $60.00 every month",
+		usageCap,
+		"Last day: 30 March 2026",
+	}, "the cancelled subscription")
+	f.script.days(31)
+	b.reload()
+	check.Equal(f, b.facts(), []string{
+		"State: Cancelled",
+		charger,
+		store,
+		"Price: $60.00 every month",
+		usageCap,
+		"Last day: 30 March 2026",
+	}, "the subscription after its end")
+	b.follow("Invoices")
+	check.Equal(f, len(b.rows()), 2, "invoices")
+}
+
+// Checkouts that were declined, that have expired, and that would charge something else by now.
+func TestUnapprovedCheckoutsInABrowser(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		p, b := s.script(), s.browser(t)
+		b.signIn(bicyclesOwner)
+		c, path := p.asks(stock(monthly(30, 0)))
+		b.open(path)
+		b.follow("Decline")
+		b.says("Charges of Acme Retail are declined", "Nothing is charged.")
+		b.inspect("approval-declined")
+		if got := p.polls(c); got.DeclinedAt == "" {
+			t.Error("declinedAt: got none, want the time")
+		}
+
+		c, path = p.asks(stock(monthly(30, 0)))
+		b.open(path)
+		p.days(2)
+		check.Equal(t, b.follow("Approve"), 409, "status")
+		b.says("The request of Acme Retail has expired", "Your answer was not recorded")
+		b.inspect("approval-expired")
+		check.Equal(t, p.polls(c).Status, "PENDING", "the expired checkout")
+
+		c, path = p.asks(stock(monthly(30, 0)))
+		b.open(path)
+		b.follow("Approve")
+		p.visited(t)
+		id := p.polls(c).subscription()
+		c, path = p.asks(changing(id, "Plus", monthly(60, 0)))
+		b.open(path)
+		b.says("$30.00")
+		// Another change is approved meanwhile, elsewhere.
+		_, other := p.asks(changing(id, "Gold", monthly(90, 0)))
+		v := s.signedIn(bicyclesOwner)
+		v.submit(v.get(other), "Approve").goes(p.site + "/welcome?shop=1")
+		check.Equal(t, b.follow("Approve"), 409, "status")
+		b.says("Your approval was not recorded")
+		b.inspect("approval-changed")
+		check.Equal(t, p.polls(c).Status, "PENDING", "the changed checkout")
+	}, january)
+}
