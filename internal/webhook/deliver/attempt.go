@@ -24,11 +24,15 @@ func (d *Dispatcher) work(ctx context.Context, j Job) {
 	for ok := true; ok; {
 		d.attempt(ctx, j)
 		hook := j.Webhook.ID
-		if d.stopping.Load() || d.places.scarce(j) {
+		scarce := d.places.scarce(j)
+		if scarce || d.stopping.Load() {
 			d.giveBack(ctx, d.lines.take(hook))
 		}
 		d.places.release(j)
 		d.lines.end(hook)
+		if scarce {
+			d.signal()
+		}
 		if j, ok = d.lines.begin(hook); ok {
 			d.places.take(j)
 		}
@@ -39,17 +43,18 @@ func (d *Dispatcher) work(ctx context.Context, j Job) {
 func (d *Dispatcher) attempt(ctx context.Context, j Job) {
 	f, done := d.try(ctx, j)
 	if !done {
-		d.signal()
 		return
 	}
+	var unsent []Job
 	if f.Outcome.State != webhook.Delivered {
 		// A claim decides how many attempts a webhook that fails may have in flight.
-		d.giveBack(ctx, d.lines.take(j.Webhook.ID))
+		unsent = d.lines.take(j.Webhook.ID)
 	}
 	if d.c.OnAttempt != nil {
 		d.c.OnAttempt(f.Outcome)
 	}
 	d.finished <- f
+	d.giveBack(ctx, unsent)
 }
 
 // giveBack releases jobs that are not attempted. If that fails, they wait for the end of their leases.
