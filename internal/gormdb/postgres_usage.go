@@ -3,6 +3,7 @@ package gormdb
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -127,8 +128,14 @@ func (p *postgres) addUsage(ctx context.Context, r usageRequest) (c billing.Char
 			return c, false, err
 		}
 		changes, err := r.decide(read.now, read.subscription, read.sums)
-		if err != nil || len(changes.Charges) != 1 || len(changes.Events) != 1 {
+		if err != nil || len(changes.Charges) != 1 {
 			return c, false, nil //nolint:nilerr // it is decided again
+		}
+		if changes.ChargeEvent != nil {
+			changes.Events = append(slices.Clone(changes.Events), changes.ChargeEvent(changes.Charges[0]))
+		}
+		if len(changes.Events) != 1 {
+			return c, false, nil
 		}
 		if stored, err := p.insertUsage(ctx, kind, r.by, read, changes); stored || err != nil {
 			return changes.Charges[0], stored, err
