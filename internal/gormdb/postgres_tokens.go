@@ -178,14 +178,10 @@ func insertOutcome(results pgx.BatchResults) (insertion, error) {
 	return 0, err
 }
 
-// revocation returns the statement that revokes tokens. Revoking also takes one round trip: three statements that run
-// as one transaction. The first locks the actor's row. The second locks the tokens, also against requests that use
-// them, and in the order of their ids, so that two revocations of the same tokens do not deadlock. The third sees what
-// the transactions committed for which these waited, events of the tokens included. It checks the actor again, and
-// revokes the live tokens if all requested tokens exist. It returns the tokens that exist.
-//
-// Two tokens that revoke each other must not deadlock either: an actor whose id is not less than those of all tokens
-// locks its row together with theirs.
+// revocation returns the statement that revokes tokens. Revoking also takes one round trip: two statements that run as
+// one transaction. The first (queueLocks) locks the actor's row and the tokens. The second sees what the transactions
+// committed for which the first waited, events of the tokens included. It checks the actor again, and revokes the live
+// tokens if all requested tokens exist. It returns the tokens that exist.
 //
 // The list of ids is a subquery, so that the planner ignores its length. Otherwise it would plan again for each list,
 // which takes longer than running the plan.
@@ -197,7 +193,6 @@ func revocation(kind auth.CredentialKind) string {
 		SELECT id, revoked_at IS NULL AS live FROM api_tokens
 		WHERE account_id = $1 AND id = ANY ((SELECT $2::uuid[])::uuid[]) AND ($3::uuid[] IS NULL OR store_id = ANY ($3))
 			AND EXISTS (SELECT FROM actor)
-		ORDER BY id FOR UPDATE
 	), revoked AS (
 		UPDATE api_tokens AS t
 		SET revoked_at = $4, revoked_by_kind = $5, revoked_by_id = $6, revoked_by_name = $7, revocation_reason = $8
@@ -230,13 +225,27 @@ var revocations = func() map[auth.CredentialKind]string {
 }()
 
 var (
-	// lockTokens takes advisory locks and then locks tokens.
+	// lockTokens takes advisory locks and then locks tokens, also against requests that use them.
 	lockTokens = `SELECT id FROM api_tokens WHERE ` + takeAdvisory(`$3`) + ` AND account_id = $1 AND id = ANY ($2::uuid[])
 		ORDER BY id FOR UPDATE`
 	// lockActorAmong locks an actor's row together with the tokens that it revokes.
 	lockActorAmong = `SELECT t.id FROM accounts AS a, api_tokens AS t
 		WHERE ` + takeAdvisory(`$3`) + ` AND a.id = $1 AND t.account_id = $1 AND t.id = ANY ($2::uuid[])
 		ORDER BY t.id FOR KEY SHARE OF a FOR UPDATE OF t`
+	// lockActorAndTokens are the statements that lock an actor's row and then tokens, by the kind of its credential. If
+	// the actor's row or all tokens are missing, they lock nothing, and nothing is revoked.
+	lockActorAndTokens = func() map[auth.CredentialKind]string {
+		all := map[auth.CredentialKind]string{}
+		for kind, row := range actorRows {
+			if row.table != "" {
+				all[kind] = `SELECT t.id FROM accounts AS a, ` + row.table + ` AS x, api_tokens AS t
+					WHERE ` + takeAdvisory(`$3`) + ` AND a.id = $1 AND x.account_id = $1 AND x.id = $2
+						AND t.account_id = $4 AND t.id = ANY ($5::uuid[])
+					ORDER BY t.id FOR ` + row.account + ` OF a FOR KEY SHARE OF x FOR UPDATE OF t`
+			}
+		}
+		return all
+	}()
 )
 
 func (p *postgres) revokeTokens(ctx context.Context, by auth.Actor, e token.RevocationDraft) ([]uuid.UUID, error) {
@@ -272,21 +281,21 @@ func (p *postgres) revokeTokens(ctx context.Context, by auth.Actor, e token.Revo
 	return missing(e.IDs, found), nil
 }
 
-// queueLocks queues the locks of the actor's row and of the tokens, in one statement if their order requires that. The
-// first statement takes the advisory locks.
+// queueLocks queues the statement that locks the actor's row and the tokens, in the order of their ids. So two
+// revocations of the same tokens do not deadlock, and neither do two tokens that revoke each other.
 func queueLocks(batch *pgx.Batch, kind auth.CredentialKind, by auth.Actor, e token.RevocationDraft) {
 	row := actorRows[kind]
 	advisory := advisoryLocksOf(by, held{tokensOf: e.AccountID, tokens: e.IDs})
 	before, _ := around(by.ID, e.IDs)
-	if row.table == "api_tokens" && len(before) > 0 && by.AccountID == e.AccountID {
+	switch {
+	case row.table == "":
+		batch.Queue(lockTokens, pgID(e.AccountID), pgIDs(e.IDs), advisory)
+	case row.table == "api_tokens" && len(before) > 0 && by.AccountID == e.AccountID:
 		batch.Queue(lockActorAmong, pgID(by.AccountID), pgIDs(append([]uuid.UUID{by.ID}, e.IDs...)), advisory)
-		return
+	default:
+		batch.Queue(lockActorAndTokens[kind], pgID(by.AccountID), actorID(by), advisory, pgID(e.AccountID),
+			pgIDs(e.IDs))
 	}
-	if row.table != "" {
-		batch.Queue(lockActor(row, row.account, ""), pgID(by.AccountID), actorID(by), advisory)
-		advisory = nil
-	}
-	batch.Queue(lockTokens, pgID(e.AccountID), pgIDs(e.IDs), advisory)
 }
 
 // collectFound reads the result of the last of several statements: a null for the actor, and the ids that were found.

@@ -26,7 +26,12 @@ const (
 		target_kind, target_name, ip, details, version, sequence, data, era, position)
 	VALUES (?, ?, ?, ?, ?, ?, 'USER', 'owner@bench.example', 'api_token.created', 'apiToken', 'Order sync', '127.0.0.1',
 		'[{"name": "scopes", "value": "store_v2_orders store_v2_orders_read_only"}]', 1, 1,
-		'{"name": "Order sync", "scopes": ["store_v2_orders", "store_v2_orders_read_only"]}', 1, ?)`
+		'{"id":"bc/account/apiToken/01900000-0000-7000-8000-000000000001","name":"Order sync","level":"STORE","store":{"id":'
+		|| '"bc/account/store/01900000-0000-7000-8000-000000000001","storeHash":"shop1"},"clientId":"0123456789abcdef0123456789abcdef",'
+		|| '"scopes":["store_v2_orders","store_v2_orders_read_only","store_v2_products_read_only"],"status":"ACTIVE",'
+		|| '"allowedIpRanges":[],"chargeLimit":null,"createdAt":"2026-01-01T00:00:00.123456Z","createdBy":{"kind":"USER","id":'
+		|| '"bc/account/user/01900000-0000-7000-8000-000000000001","name":"owner@bench.example"},"expiresAt":null,"lastUsedAt":null,'
+		|| '"lastUsedIp":null,"revokedAt":null,"revokedBy":null,"revocationReason":null}', 1, ?)`
 )
 
 // insertIntoSQLite inserts those rows for d, one transaction after the other, each on disk before the next begins. This
