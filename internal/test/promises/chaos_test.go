@@ -147,8 +147,8 @@ func (c *actors) cleanUp(t *testing.T, what string, p *fixture) {
 	c.n.must(c.owner, acme, deprovision, vars{"in": vars{"users": removals}})
 	webhooks := c.n.must(c.owner, acme, `{ account { webhooks(first: 50) { edges { node { id } } } } }`, nil)
 	for _, id := range webhookIDs.FindAllString(webhooks.body, -1) {
-		c.n.must(c.owner, acme, `mutation($in: DeleteWebhookInput!) { webhook { deleteWebhook(input: $in) { deletedWebhookId } } }`,
-			vars{"in": vars{"id": id}})
+		c.n.must(c.owner, acme, `mutation($in: DeleteWebhookInput!) { webhook {
+			deleteWebhook(input: $in) { deletedWebhookId } } }`, vars{"in": vars{"id": id}})
 	}
 	expired := "UPDATE checkouts SET expires_at = created_at WHERE state = 'OPEN'"
 	dbtest.Exec(t, c.url, expired, expired)
