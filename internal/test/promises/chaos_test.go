@@ -106,8 +106,8 @@ var (
 )
 
 // cleanUp deletes what the actor created, as far as the lists of items to review show it, and the targets. Anything
-// missing from those lists stays for wantNoLeftovers to find. Webhooks and checkouts are in no list, and their number is
-// limited.
+// missing from those lists stays for wantNoLeftovers to find. Webhooks and checkouts are in no list, and their number
+// is limited.
 func (c *actors) cleanUp(t *testing.T, what string, p *fixture) {
 	t.Helper()
 	var created, all []string // addresses
