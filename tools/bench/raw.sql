@@ -18,8 +18,8 @@ SELECT account_id, gen_random_uuid(), at, 'USER', account_id, 'owner@bench.examp
     'Order sync', '127.0.0.1', gen_random_uuid()::text, '[{"name": "scopes", "value": "store_v2_orders store_v2_orders_read_only"}]',
     1, 1, '{"id":"bc/account/apiToken/' || id || '","name":"Order sync","level":"STORE","store":{"id":"bc/account/store/' || store_id
         || '","storeHash":"shop1"},"clientId":"0123456789abcdef0123456789abcdef","scopes":["store_v2_orders",'
-        || '"store_v2_orders_read_only","store_v2_products_read_only"],"status":"ACTIVE","allowedIpRanges":[],"chargeLimit":null,'
+        || '"store_v2_orders_read_only","store_v2_products_read_only"],"status":"ACTIVE","allowedIpRanges":[],"chargeLimit": null,'
         || '"createdAt":' || to_json(at) || ',"createdBy":{"kind":"USER","id":"bc/account/user/' || account_id
-        || '","name":"owner@bench.example"},"expiresAt":null,"lastUsedAt":null,"lastUsedIp":null,"revokedAt":null,'
-        || '"revokedBy":null,"revocationReason":null}', 1, pg_current_xact_id()
+        || '","name":"owner@bench.example"},"expiresAt": null,"lastUsedAt": null,"lastUsedIp": null,"revokedAt": null,'
+        || '"revokedBy": null,"revocationReason": null}', 1, pg_current_xact_id()
 FROM owner;
