@@ -20,12 +20,23 @@ func Fold(email string) string {
 	email = strings.TrimSpace(email)
 	local, domain, is := cutAddress(email)
 	if !is {
-		return foldText(email)
+		return FoldText(email)
 	}
-	return foldText(local) + "@" + foldDomain(domain)
+	return FoldText(local) + "@" + foldDomain(domain)
 }
 
-func foldText(text string) string { return untilStable(text, foldRune) }
+// FoldText returns the form of a text other than an address, or of a part of an address, that comparisons use. It
+// removes case as Fold does, and keeps space.
+func FoldText(text string) string {
+	if isASCII(text) {
+		return strings.ToLower(text) // as foldRune does, in a fraction of the time
+	}
+	return untilStable(text, foldRune)
+}
+
+func isASCII(text string) bool {
+	return strings.IndexFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
+}
 
 // untilStable composes the text and maps its characters, again and again until
 // neither changes it. A mapped character can compose with the mark after it: there
@@ -51,9 +62,8 @@ func cutAddress(email string) (local, domain string, is bool) {
 
 // foldDomain returns a domain in lower case with every label in Unicode.
 func foldDomain(domain string) string {
-	ascii := strings.IndexFunc(domain, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
-	if ascii && !strings.Contains(strings.ToLower(domain), "xn--") {
-		return foldText(domain)
+	if isASCII(domain) && !strings.Contains(strings.ToLower(domain), "xn--") {
+		return FoldText(domain)
 	}
 	labels := strings.Split(strings.Map(func(r rune) rune {
 		if isDot(r) {

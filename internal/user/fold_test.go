@@ -106,3 +106,11 @@ func TestFoldComparesDomainsAsTheyAreLookedUp(t *testing.T) {
 		looked[folded] = ascii
 	}
 }
+
+// ASCII characters fold to the same beside other characters, which make the folding slower, and alone.
+func TestFoldTextOfASCII(t *testing.T) {
+	for c := rune(0); c <= unicode.MaxASCII; c++ {
+		check.Equal(t, user.FoldText("é"+string(c)), "é"+user.FoldText(string(c)), "FoldText of %+q", c)
+	}
+	check.Equal(t, user.FoldText(" Ann LEE "), " ann lee ", "a text with space around it")
+}
