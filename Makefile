@@ -8,7 +8,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -s -w -X latchkey/internal/cli.version=$(VERSION)
 # Third-party clients and audits that tests run on Node or in a browser.
 AUDITS := internal/httpserver/testdata/graphqlhttp internal/httpserver/testdata/oauth internal/panel/testdata/axe \
-	internal/webhook/deliver/testdata/verify
+	internal/scim/testdata/patch internal/webhook/deliver/testdata/verify
 # The race detector covers everything except two packages that would take most of the tests' time: the SQLite engine, which is C
 # translated to Go and shares data between goroutines only under its own locks, and Argon2id, which has no goroutines.
 WITHOUT_RACE := -race=false -d=checkptr=0

@@ -63,6 +63,8 @@ var allowed = []mayImport{
 	{packages: []string{"internal/membership"},
 		ours:   append(slices.Clone(vocabulary), "internal/account", "internal/user", "internal/token"),
 		reason: "it spans two capabilities and needs no others"},
+	{packages: []string{"internal/scim"}, ours: []string{"internal/fault", "internal/user"},
+		reason: "reading a request of SCIM depends neither on the database nor on HTTP"},
 	{packages: []string{"internal/signin"}, ours: append(slices.Clone(vocabulary), "internal/account", "internal/user",
 		"internal/ratelimit"),
 		reason: "it starts users' sessions and does not depend on the panel"},
