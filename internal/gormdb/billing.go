@@ -26,25 +26,39 @@ func Billing(db *DB) billing.Repository { return bills{db} }
 
 // Now returns billing time.
 func (b bills) Now(ctx context.Context) (time.Time, error) {
-	now, err := billingTime(b.engine.reader(ctx))
+	now, err := b.billingTime(ctx)
 	return now, failed(ctx, "read billing time", err)
 }
 
 // billingTime returns the time of the test clock if there is one, and else the current time. That of PostgreSQL is the
 // same for all replicas.
 func billingTime(q *gorm.DB) (time.Time, error) {
+	var row struct{ Now instant }
+	err := q.Raw(billingTimeIn(q.Name())).Scan(&row).Error
+	return orServerTime(row.Now), err
+}
+
+// billingTime is the same without a transaction. Every list needs it.
+func (b bills) billingTime(ctx context.Context) (time.Time, error) {
+	var now instant
+	err := b.engine.query(ctx, billingTimeIn(b.engine.dialect().name), nil, func(scan scan) error { return scan(&now) })
+	return orServerTime(now), err
+}
+
+// billingTimeIn returns the statement that reads billing time. Its result is null if the server's time counts.
+func billingTimeIn(dialect string) string {
 	stored := "(SELECT now FROM billing_clock)"
-	if q.Name() == postgresDialect.name {
+	if dialect == postgresDialect.name {
 		stored = "coalesce(" + stored + ", clock_timestamp())"
 	}
-	var row struct{ Now instant }
-	if err := q.Raw("SELECT " + stored + " AS now").Scan(&row).Error; err != nil {
-		return time.Time{}, err
+	return "SELECT " + stored + " AS now"
+}
+
+func orServerTime(stored instant) time.Time {
+	if stored.IsZero() {
+		return clock.Timestamp(time.Now())
 	}
-	if row.Now.IsZero() {
-		return clock.Timestamp(time.Now()), nil
-	}
-	return row.Now.Time, nil
+	return stored.Time
 }
 
 // merchantTime returns billing time for a write that has locked the merchant, but not a time in a month whose invoice
@@ -119,18 +133,24 @@ func readSubscriptions(q *gorm.DB, d dialect) ([]billing.Subscription, error) {
 		&terms).Error; err != nil {
 		return nil, err
 	}
-	var suspensions []suspensionRow
-	if err := fresh.Raw("SELECT "+suspensionColumns.list()+" FROM "+ofEach(d, "subscription_suspensions"), list).Scan(
-		&suspensions).Error; err != nil {
+	suspensionsOf, err := suspensionsByID(fresh, d, ids)
+	if err != nil {
 		return nil, err
 	}
 	termsOf := grouped(terms, func(r termRow) (uuid.UUID, int64) { return r.SubscriptionID, r.Seq })
-	suspensionsOf := grouped(suspensions, func(r suspensionRow) (uuid.UUID, int64) { return r.SubscriptionID, r.Seq })
 	found := make([]billing.Subscription, len(rows))
 	for i, r := range rows {
 		found[i] = r.subscription(termsOf[r.Row.ID], suspensionsOf[r.Row.ID])
 	}
 	return found, nil
+}
+
+// suspensionsByID returns the suspensions of subscriptions by their IDs, in order.
+func suspensionsByID(q *gorm.DB, d dialect, ids []uuid.UUID) (map[uuid.UUID][]suspensionRow, error) {
+	var rows []suspensionRow
+	err := q.Raw("SELECT "+suspensionColumns.list()+" FROM "+ofEach(d, "subscription_suspensions"), idList(ids)).Scan(
+		&rows).Error
+	return grouped(rows, func(r suspensionRow) (uuid.UUID, int64) { return r.SubscriptionID, r.Seq }), err
 }
 
 // grouped returns the rows of each owner, in order.

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -15,53 +14,6 @@ import (
 	"latchkey/internal/billing"
 	"latchkey/internal/paging"
 )
-
-// subscriptionsOf is a query for an account's subscriptions AS s that f selects, with their stores AS h.
-func (b bills) subscriptionsOf(ctx context.Context, accountID uuid.UUID, side billing.Side,
-	f billing.SubscriptionFilter) (*gorm.DB, error) {
-	q := of(subscriptionsAs(b.engine.reader(ctx)), "s", accountID, side)
-	if f.IDs != nil {
-		q = q.Where("s.id IN ?", f.IDs)
-	}
-	if f.AppID != nil {
-		q = q.Where("s.app_id = ?", *f.AppID)
-	}
-	if f.StoreID != nil {
-		q = q.Where("s.store_id = ?", *f.StoreID)
-	}
-	if f.StoreHash != nil {
-		q = q.Where("h.hash = ?", *f.StoreHash)
-	}
-	if !f.UpdatedAfter.IsZero() {
-		q = q.Where("s.updated_at > ?", instant{f.UpdatedAfter})
-	}
-	if f.Stores != nil {
-		q = q.Where("s.store_id IN ?", f.Stores)
-	}
-	if f.Status == "" {
-		return q, nil
-	}
-	now, err := billingTime(b.engine.reader(ctx))
-	if err != nil {
-		return nil, err
-	}
-	return inStatus(q, f.Status, now), nil
-}
-
-// inStatus narrows q to the subscriptions AS s that have a status at a time, as billing.Subscription.Status does.
-func inStatus(q *gorm.DB, status billing.Status, now time.Time) *gorm.DB {
-	const running = "(s.cancel_at IS NULL OR s.cancel_at > ?)"
-	switch status {
-	case billing.Active:
-		return q.Where(running+" AND s.suspended_at IS NULL", instant{now})
-	case billing.Suspended:
-		return q.Where(running+" AND s.suspended_at IS NOT NULL", instant{now})
-	case billing.Cancelled:
-		return q.Where("s.cancel_at <= ?", instant{now})
-	default:
-		return q.Where("1 = 0")
-	}
-}
 
 // eachSide fetches the items of w for one side after the other, because an index has those of either in order, and none
 // those of both. It returns the items of w among all of them.
@@ -91,49 +43,9 @@ func eachSide[T any](side billing.Side, w paging.Window, id func(T) uuid.UUID,
 	return all[:min(len(all), w.Size+1)], nil
 }
 
-// Subscriptions returns a page of an account's subscriptions.
-func (b bills) Subscriptions(ctx context.Context, accountID uuid.UUID, side billing.Side, f billing.SubscriptionFilter,
-	w paging.Window) (paging.Page[billing.Subscription], error) {
-	list, err := eachSide(side, w, func(s billing.Subscription) uuid.UUID { return s.ID },
-		func(side billing.Side) ([]billing.Subscription, error) {
-			q, err := b.subscriptionsOf(ctx, accountID, side, f)
-			if err != nil {
-				return nil, err
-			}
-			return readSubscriptions(window(q, "s.id", w), b.engine.dialect())
-		})
-	if err != nil {
-		return paging.Page[billing.Subscription]{}, failed(ctx, "list subscriptions", err)
-	}
-	return pageOf(w, list, func(s billing.Subscription) (paging.Item[billing.Subscription], error) {
-		return paging.Item[billing.Subscription]{Node: s, Key: s.ID}, nil
-	})
-}
-
-// CountSubscriptions counts an account's subscriptions.
-func (b bills) CountSubscriptions(ctx context.Context, accountID uuid.UUID, side billing.Side,
-	f billing.SubscriptionFilter) (n int64, err error) {
-	q, err := b.subscriptionsOf(ctx, accountID, side, f)
-	if err == nil {
-		err = q.Count(&n).Error
-	}
-	return n, failed(ctx, "count subscriptions", err)
-}
-
 // chargesOf selects an account's charges that f selects.
-func chargesOf(d dialect, accountID uuid.UUID, side billing.Side, f billing.ChargeFilter) *charges {
-	c := &charges{}
-	account := c.arg(d.id(accountID))
-	switch {
-	case side.Partner && side.Merchant:
-		c.where.WriteString("(charges.account_id = " + account + " OR charges.partner_id = " + account + ")")
-	case side.Partner:
-		c.where.WriteString("charges.partner_id = " + account)
-	case side.Merchant:
-		c.where.WriteString("charges.account_id = " + account)
-	default:
-		c.where.WriteString("charges.account_id = " + account + " AND 1 = 0")
-	}
+func chargesOf(d dialect, accountID uuid.UUID, side billing.Side, f billing.ChargeFilter) *conditions {
+	c := ofSide(d, "charges", accountID, side)
 	if f.SubscriptionID != nil {
 		// The partner does not know the merchant, with whom the index of subscriptions begins.
 		id := c.arg(d.id(*f.SubscriptionID))
@@ -150,42 +62,10 @@ func chargesOf(d dialect, accountID uuid.UUID, side billing.Side, f billing.Char
 		c.and("charges.created_at > ", d.timestamp(f.CreatedAfter))
 	}
 	if f.Stores != nil { // only of merchants
-		list := make([]string, len(f.Stores))
-		for i, store := range f.Stores {
-			list[i] = c.arg(d.id(store))
-		}
-		c.where.WriteString(" AND charges.subscription_id IN (SELECT s.id FROM subscriptions AS s WHERE s.account_id = " +
-			account + " AND s.store_id IN (" + cmp.Or(strings.Join(list, ", "), "NULL") + "))")
+		c.where.WriteString(" AND charges.subscription_id IN (SELECT s.id FROM subscriptions AS s WHERE s.account_id = $1" +
+			" AND s.store_id IN (" + c.ids(d, f.Stores) + "))")
 	}
 	return c
-}
-
-// charges builds the conditions of a hand-written statement that selects charges.
-type charges struct {
-	where strings.Builder
-	args  []any
-}
-
-// arg adds an argument and returns its parameter.
-func (c *charges) arg(v any) string {
-	c.args = append(c.args, v)
-	return "$" + strconv.Itoa(len(c.args))
-}
-
-// and adds a condition that ends in an argument.
-func (c *charges) and(condition string, v any) { c.where.WriteString(" AND " + condition + c.arg(v)) }
-
-// page returns the statement that fetches the charges of w. Its limit is part of the text, so that PostgreSQL can reuse
-// the plan.
-func (c *charges) page(d dialect, w paging.Window) string {
-	if w.After != nil {
-		c.and("charges.id < ", d.id(*w.After))
-	}
-	if w.Before != nil {
-		c.and("charges.id > ", d.id(*w.Before))
-	}
-	return "SELECT " + listedCharges + " FROM charges WHERE " + c.where.String() + " ORDER BY charges.id " +
-		direction(w) + " LIMIT " + strconv.Itoa(w.Size+1)
 }
 
 var listedCharges = chargeColumns.list()
@@ -200,7 +80,8 @@ func (b bills) Charges(ctx context.Context, accountID uuid.UUID, side billing.Si
 		var row chargeRow
 		to := chargeColumns.scanInto(&row)
 		c := chargesOf(d, accountID, side, f)
-		err := b.engine.query(ctx, c.page(d, w), c.args, func(scan scan) error {
+		sql := "SELECT " + listedCharges + " FROM charges WHERE " + c.page(d, "charges", w)
+		err := b.engine.query(ctx, sql, c.args, func(scan scan) error {
 			err := scan(to...)
 			items = append(items, item{Node: row.charge(), Key: row.ID})
 			return err

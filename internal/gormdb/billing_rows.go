@@ -180,9 +180,7 @@ func (l listedSubscription) subscription(terms []termRow, suspensions []suspensi
 	for _, t := range terms {
 		s.Terms = append(s.Terms, t.term())
 	}
-	for _, t := range suspensions {
-		s.Suspensions = append(s.Suspensions, billing.Span{Start: t.FromAt.Time, End: t.UntilAt.Time})
-	}
+	s.Suspensions = spans(suspensions)
 	return s
 }
 
@@ -239,6 +237,14 @@ type suspensionRow struct {
 
 // TableName tells gorm the table.
 func (suspensionRow) TableName() string { return "subscription_suspensions" }
+
+// spans returns the times of suspensions.
+func spans(rows []suspensionRow) (list []billing.Span) {
+	for _, r := range rows {
+		list = append(list, billing.Span{Start: r.FromAt.Time, End: r.UntilAt.Time})
+	}
+	return list
+}
 
 // invoiceRow is the model of an invoice. Rows are never changed.
 type invoiceRow struct {
