@@ -186,13 +186,16 @@ func (m market) subscribe(t testing.TB, edits ...func(*billing.Checkout)) billin
 	return made
 }
 
-// subscription returns a subscription as it is stored.
+// subscription returns a subscription as it is stored, which a list returns as well.
 func (m market) subscription(t testing.TB, id uuid.UUID) billing.Subscription {
 	t.Helper()
 	found, err := m.bills().SubscriptionsByID(t.Context(), m.partner.Account.ID, partner, []uuid.UUID{id})
 	if err != nil || len(found) != 1 {
 		t.Fatalf("found %v, %v", found, err)
 	}
+	page, err := m.bills().Subscriptions(t.Context(), m.merchant.Account.ID, charged,
+		billing.SubscriptionFilter{IDs: []uuid.UUID{id}}, all)
+	check.Equal(t, nodes(page), []billing.Subscription{found[id]}, "the list with the subscription (%v)", err)
 	return found[id]
 }
 
