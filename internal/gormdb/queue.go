@@ -205,7 +205,8 @@ type claimedDelivery struct {
 	Event     eventRow  `gorm:"embedded;embeddedPrefix:event_" sql:"e"`
 }
 
-var claimedColumns = columnsOf[claimedDelivery](nil)
+// claimedColumns leave out the details of events, which are not sent.
+var claimedColumns = columnsOf[claimedDelivery](map[string]string{"event_details": "('[]')"})
 
 // job returns the job without its lease.
 func (d *claimedDelivery) job(of webhook.Webhook) (deliver.Job, error) {
