@@ -53,6 +53,7 @@ type SenderConfig struct {
 // that the egress policy allows. It is safe for concurrent use.
 type Sender struct {
 	c          SenderConfig
+	opened     *opened
 	tls, plain *http.Transport
 }
 
@@ -61,7 +62,7 @@ func NewSender(c SenderConfig) *Sender {
 	if c.Timeout <= 0 || c.Timeout > Timeout {
 		c.Timeout = Timeout
 	}
-	s := &Sender{c: c, tls: transport(), plain: transport()}
+	s := &Sender{c: c, opened: newOpened(c.Keys), tls: transport(), plain: transport()}
 	s.plain.DialContext = c.Egress.DialPlain
 	s.tls.DialContext = c.Egress.DialTLS
 	s.tls.TLSClientConfig = &tls.Config{RootCAs: c.Roots, MinVersion: tls.VersionTLS12}
@@ -134,7 +135,7 @@ func (s *Sender) publish(ctx context.Context, j Job, text []byte) (r result) {
 
 // request sends a signed request. It returns an error if the request cannot be signed.
 func (s *Sender) request(ctx context.Context, j Job, text []byte, at time.Time) (result, error) {
-	secrets, err := j.Webhook.SigningSecrets(s.c.Keys, at)
+	secrets, err := s.opened.secrets(j.Webhook, at)
 	if err != nil {
 		return result{}, err
 	}

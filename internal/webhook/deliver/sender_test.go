@@ -89,6 +89,10 @@ func TestRequestsAreSigned(t *testing.T) {
 	one := r.wait(t, 3)[2]
 	verify(t, one, f.secrets[w.ID])
 	check.Equal(t, len(strings.Fields(one.header.Get("webhook-signature"))), 1, "signatures after the rotation")
+
+	w.Secret, w.PreviousExpiresAt = sealed, time.Time{}
+	attempt(t, s, w)
+	verify(t, r.wait(t, 4)[3], previous)
 }
 
 // Rule 5: a 2xx status within the time is success. Every other answer is a failure, and its next attempt has a time.
