@@ -170,29 +170,43 @@ func (d *Dispatcher) broken(j Job) Outcome {
 	return o
 }
 
-// record records outcomes until finished is closed, all that are there at a time. Attempts that were claimed together
-// often end together: to record them with one call saves more than the wait costs.
+// record records outcomes until finished is closed. Attempts that were claimed together often end together: to record
+// them with one call saves more than the wait costs.
 func (d *Dispatcher) record(sending context.Context) {
 	for f := range d.finished {
-		batch := []Finished{f}
-		if d.places.inFlight() > 1 {
-			time.Sleep(gather)
-		}
-		for more := true; more && len(batch) < maxRecorded; {
-			select {
-			case next, open := <-d.finished:
-				if more = open; open {
-					batch = append(batch, next)
-				}
-			default:
-				more = false
-			}
-		}
+		batch := d.gathered([]Finished{f})
 		d.store(sending, batch)
-		if slices.ContainsFunc(batch, func(f Finished) bool { return d.lines.low(f.Job.Webhook.ID) }) {
+		if d.lines.low(batch) {
 			d.signal()
 		}
 	}
+}
+
+// gathered returns the batch with outcomes that other attempts in flight pass on soon.
+func (d *Dispatcher) gathered(batch []Finished) []Finished {
+	for waited := time.Duration(0); waited < maxGather && d.places.inFlight() > 1; waited += gather {
+		time.Sleep(gather)
+		if batch = d.drained(batch); len(batch) >= maxRecorded || d.lines.low(batch) {
+			return batch
+		}
+	}
+	return d.drained(batch)
+}
+
+// drained returns the batch with the outcomes that have been passed on, up to maxRecorded.
+func (d *Dispatcher) drained(batch []Finished) []Finished {
+	for len(batch) < maxRecorded {
+		select {
+		case next, open := <-d.finished:
+			if !open {
+				return batch
+			}
+			batch = append(batch, next)
+		default:
+			return batch
+		}
+	}
+	return batch
 }
 
 // store records a batch. While the database cannot be reached it tries again, as long as the leases may hold and the

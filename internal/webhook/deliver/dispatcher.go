@@ -23,13 +23,15 @@ const (
 	// wake the dispatcher, too.
 	spacing = 10 * time.Millisecond
 	// maxRecorded is the maximum number of outcomes that are recorded together.
-	maxRecorded = 128
+	maxRecorded = 256
 	// margin is the part of a lease that must be left after an attempt, to record its outcome.
 	margin = 5 * time.Second
 	// queryTimeout bounds one call of the queue.
 	queryTimeout = 10 * time.Second
-	// gather is how long the first outcome of a batch waits for those of other attempts in flight.
-	gather = 2 * time.Millisecond
+	// gather is how long the first outcome of a batch waits for those of other attempts in flight. It waits up to
+	// maxGather while enough deliveries wait in the lines to go on sending meanwhile.
+	gather    = 2 * time.Millisecond
+	maxGather = 5 * gather
 	// firstBackoff and lastBackoff are the pauses while the database cannot be reached.
 	firstBackoff = 100 * time.Millisecond
 	lastBackoff  = 5 * time.Second

@@ -60,12 +60,21 @@ func (l *lines) end(hook uuid.UUID) {
 	}
 }
 
-// low reports whether few jobs wait in the line of the webhook, so that it may soon have nothing to send.
-func (l *lines) low(hook uuid.UUID) bool {
+// low reports whether a line may soon have nothing to send, given outcomes that are to be recorded or just were: few
+// jobs wait in it, or less than twice as many as it has outcomes, so that they are sent before it gets others.
+func (l *lines) low(outcomes []Finished) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	of := l.of[hook]
-	return of == nil || len(of.waiting) <= 2*MaxInFlight
+	count := map[uuid.UUID]int{}
+	for _, f := range outcomes {
+		count[f.Job.Webhook.ID]++
+	}
+	for hook, n := range count {
+		if of := l.of[hook]; of == nil || len(of.waiting) <= max(2*MaxInFlight, 2*n) {
+			return true
+		}
+	}
+	return false
 }
 
 // take removes the waiting jobs of a webhook and returns them.

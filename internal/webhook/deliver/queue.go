@@ -18,7 +18,7 @@ const (
 	MaxInFlight = 4
 	// MaxRun is the maximum number of deliveries of one webhook that a server claims ahead: MaxInFlight of them are in
 	// flight at a time, and the others wait in the server's memory.
-	MaxRun = 128
+	MaxRun = 256
 	// MaxClaim is the maximum number of deliveries of one claim that get a place, and of those that it claims ahead.
 	MaxClaim = 256
 	// ProbeAfter is the number of failures in a row after which MaxInFlight is 1.
