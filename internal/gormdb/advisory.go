@@ -44,7 +44,8 @@ const (
 	// ofSession is shared by the writes of a session and exclusive for its revocation.
 	ofSession
 	// ofMerchant is shared by the writes of a merchant's charges and exclusive for issuing an invoice. Unlike the
-	// others it is taken after the rows of the actor (lockMerchant).
+	// others it is taken after the rows of the actor (lockMerchant), except by usage charges (lockUsage). What issues
+	// an invoice locks no rows of an actor, so that the two orders do not deadlock.
 	ofMerchant
 )
 

@@ -68,10 +68,11 @@ type subscriptionTerm struct {
 	Interrupted bool
 }
 
+// wasSuspended reports whether a subscription AS s was ever suspended.
+const wasSuspended = "EXISTS (SELECT 1 FROM subscription_suspensions AS p WHERE p.account_id = s.account_id AND p.subscription_id = s.id)"
+
 var (
-	subscriptionTermColumns = columnsOf[subscriptionTerm](map[string]string{
-		"interrupted": "EXISTS (SELECT 1 FROM subscription_suspensions AS p WHERE p.account_id = s.account_id AND p.subscription_id = s.id)",
-	})
+	subscriptionTermColumns = columnsOf[subscriptionTerm](map[string]string{"interrupted": wasSuspended})
 	selectSubscriptionTerms = "SELECT " + subscriptionTermColumns.list()
 )
 

@@ -23,7 +23,8 @@ func ofSide(d dialect, table string, accountID uuid.UUID, side billing.Side) *co
 	account := c.arg(d.id(accountID))
 	switch {
 	case side.Partner && side.Merchant:
-		c.where.WriteString("(" + table + ".account_id = " + account + " OR " + table + ".partner_id = " + account + ")")
+		c.where.WriteString("(" + table + ".account_id = " + account + " OR " + table + ".partner_id = " +
+			account + ")")
 	case side.Partner:
 		c.where.WriteString(table + ".partner_id = " + account)
 	case side.Merchant:

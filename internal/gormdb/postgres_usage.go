@@ -32,9 +32,12 @@ type usageRequest struct {
 	decide                    func(time.Time, billing.Subscription, billing.UsageSums) (billing.Changes, error)
 }
 
-// usageFacts is what decides about a usage charge, without the terms.
+// usageFacts is what decides about a usage charge, with one of the subscription's terms.
 type usageFacts struct {
-	Row subscriptionRow `gorm:"embedded" sql:"s"`
+	Row  subscriptionRow `gorm:"embedded" sql:"s"`
+	Term termRow         `gorm:"embedded;embeddedPrefix:term_" sql:"t"`
+	// Interrupted reports whether the subscription was ever suspended, and Used whether a charge has the source key.
+	Interrupted, Used bool
 
 	BillingTime instant
 	// LastMonth is that of the merchant's newest invoice; null without one.
@@ -47,47 +50,50 @@ type usageFacts struct {
 	UsageTotal int64
 }
 
-// keptRow is the ID of a charge.
-type keptRow struct {
-	ID uuid.UUID `sql:"charges"`
-}
-
 var (
 	usageFactColumns = columnsOf[usageFacts](map[string]string{
+		"interrupted":  wasSuspended,
+		"used":         "EXISTS (SELECT 1 FROM charges AS c WHERE c.account_id = s.account_id AND c.source_key = $5)",
 		"billing_time": "coalesce((SELECT k.now FROM billing_clock AS k), clock_timestamp())",
 		"last_month":   "(SELECT max(i.month) FROM invoices AS i WHERE i.account_id = s.account_id)",
 		"suspended":    "(a.status = 'suspended')",
-		"charge_limit": "(SELECT t.charge_limit FROM api_tokens AS t WHERE t.account_id = $3 AND t.id = $4)",
+		"charge_limit": "(SELECT o.charge_limit FROM api_tokens AS o WHERE o.account_id = $3 AND o.id = $4)",
 		"usage_start":  "u.period_start",
 		"usage_total":  "coalesce(u.amount, 0)",
 	})
 	readUsageFacts = `SELECT ` + usageFactColumns.list() + `
 		FROM subscriptions AS s JOIN accounts AS a ON a.id = s.account_id
+			JOIN subscription_terms AS t ON t.account_id = s.account_id AND t.subscription_id = s.id
 			LEFT JOIN LATERAL (SELECT x.period_start, x.amount FROM usage_totals AS x
 				WHERE x.account_id = s.account_id AND x.subscription_id = s.id ORDER BY x.period_start DESC LIMIT 1) AS u ON true
-		WHERE s.partner_id = $1 AND s.id = $2`
-	ofSubscription = `account_id = (SELECT s.account_id FROM subscriptions AS s WHERE s.id = $1) AND `
-	readTerms      = `SELECT ` + termColumns.list() + ` FROM subscription_terms WHERE ` + ofSubscription +
-		`subscription_id = $1 ORDER BY seq`
-	readSuspensions = `SELECT ` + suspensionColumns.list() + ` FROM subscription_suspensions WHERE ` + ofSubscription +
-		`subscription_id = $1 ORDER BY seq`
-	keptColumns  = columnsOf[keptRow](nil)
-	findBySource = `SELECT ` + keptColumns.list() + ` FROM charges WHERE ` + ofSubscription + `source_key = $2`
-
-	// lockUsage takes the advisory lock of a merchant ($3) and locks its row and a subscription.
-	lockUsage = `SELECT s.id FROM billing_merchants AS m, subscriptions AS s
-		WHERE ` + takeAdvisory(`$3`) + ` AND m.account_id = $1 AND s.account_id = $1 AND s.id = $2
-		FOR SHARE OF m FOR NO KEY UPDATE OF s`
+		WHERE s.partner_id = $1 AND s.id = $2 ORDER BY t.seq`
 )
 
-// usageInserts are the statements by the kind of the actor's credential.
-var usageInserts = func() map[auth.CredentialKind]string {
-	all := map[auth.CredentialKind]string{}
-	for kind := range actorRows {
-		all[kind] = insertUsage(kind)
+// usageWrite is the pair of statements that write a usage charge, as issuing.
+type usageWrite struct{ lock, insert string }
+
+// usageWrites are the statements by the kind of the actor's credential.
+var usageWrites = func() map[auth.CredentialKind]usageWrite {
+	all := map[auth.CredentialKind]usageWrite{}
+	for kind, row := range actorRows {
+		all[kind] = usageWrite{lockUsage(row), insertUsage(kind)}
 	}
 	return all
 }()
+
+// lockUsage returns a statement that takes advisory locks ($3) and then locks an actor's account ($4) and row ($5), a
+// merchant ($1) and its subscription ($2), in this order. If the actor's row is missing, it locks nothing, and nothing
+// is inserted.
+func lockUsage(row actorRow) string {
+	from, where, locks := ``, ``, `FOR SHARE OF m FOR NO KEY UPDATE OF s`
+	if row.table != "" {
+		from = `accounts AS a, ` + row.table + ` AS x, `
+		where = ` AND a.id = $4 AND x.account_id = $4 AND x.id = $5`
+		locks = `FOR ` + row.account + ` OF a FOR KEY SHARE OF x ` + locks
+	}
+	return `SELECT s.id FROM ` + from + `billing_merchants AS m, subscriptions AS s
+		WHERE ` + takeAdvisory(`$3`) + ` AND m.account_id = $1 AND s.account_id = $1 AND s.id = $2` + where + ` ` + locks
+}
 
 // insertUsage returns the statement that inserts a usage charge. The parameters are those of the charge and its event,
 // then the version of the subscription and the most that the total of the period may be, and those of the guard.
@@ -154,30 +160,33 @@ type usageRead struct {
 	enough bool
 }
 
-// readUsage reads what decides about a usage charge, in one round trip.
+// readUsage reads what decides about a usage charge, in one round trip unless the subscription was ever suspended. If
+// it is suspended or resumed in between, its version changes.
 func (p *postgres) readUsage(ctx context.Context, r usageRequest) (read usageRead, err error) {
 	id := pgID(r.subscriptionID)
 	token := uuid.Nil
 	if r.by.NoCredential == "" && !r.by.Credential.Kind.IsSession() {
 		token = r.by.ID
 	}
-	var facts []usageFacts
+	var f usageFacts
+	to := usageFactColumns.scanInto(&f)
 	var terms []termRow
-	var suspensions []suspensionRow
-	var kept []keptRow
-	var batch pgx.Batch
-	batch.Queue(readUsageFacts, pgID(r.partnerID), id, pgID(r.by.AccountID), pgID(token))
-	batch.Queue(readTerms, id)
-	batch.Queue(readSuspensions, id)
-	batch.Queue(findBySource, id, r.source)
-	results := p.pool.SendBatch(ctx, &batch)
-	err = errors.Join(collect(results, usageFactColumns, &facts), collect(results, termColumns, &terms),
-		collect(results, suspensionColumns, &suspensions), collect(results, keptColumns, &kept), results.Close())
-	if err != nil || len(facts) == 0 || len(terms) == 0 || len(kept) > 0 || facts[0].ChargeLimit != nil {
+	err = p.query(ctx, readUsageFacts, []any{pgID(r.partnerID), id, pgID(r.by.AccountID), pgID(token), r.source},
+		func(scan scan) error {
+			err := scan(to...)
+			terms = append(terms, f.Term)
+			return err
+		})
+	if err != nil || len(terms) == 0 || f.Used || f.ChargeLimit != nil {
 		return read, err
 	}
-	f := facts[0]
-	read.subscription = listedSubscription{Row: f.Row}.subscription(terms, suspensions)
+	var suspensions map[uuid.UUID][]suspensionRow
+	if f.Interrupted {
+		if suspensions, err = suspensionsByID(p.reader(ctx), postgresDialect, []uuid.UUID{f.Row.ID}); err != nil {
+			return read, err
+		}
+	}
+	read.subscription = listedSubscription{Row: f.Row}.subscription(terms, suspensions[f.Row.ID])
 	read.now = notBefore(f.BillingTime.Time, f.Row.BilledUntil.Time)
 	if f.LastMonth != nil {
 		month, err := billing.MonthSpan(*f.LastMonth)
@@ -195,23 +204,6 @@ func (p *postgres) readUsage(ctx context.Context, r usageRequest) (read usageRea
 	return read, nil
 }
 
-// collect reads the rows of the next statement of a batch.
-func collect[R any](results pgx.BatchResults, c columns[R], into *[]R) error {
-	rows, err := results.Query()
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var row R
-		if err := rows.Scan(c.scanInto(&row)...); err != nil {
-			return err
-		}
-		*into = append(*into, row)
-	}
-	return rows.Err()
-}
-
 // insertUsage inserts the charge and the event, if what was read still holds.
 func (p *postgres) insertUsage(ctx context.Context, kind auth.CredentialKind, by auth.Actor, read usageRead,
 	changes billing.Changes) (stored bool, err error) {
@@ -220,22 +212,24 @@ func (p *postgres) insertUsage(ctx context.Context, kind auth.CredentialKind, by
 		return false, err
 	}
 	row := newChargeRow(changes.Charges[0])
-	var merchant advisoryLocks
-	merchant.share(ofMerchant, row.AccountID, row.AccountID)
+	locks := advisoryLocksOf(by, held{})
+	locks.share(ofMerchant, row.AccountID, row.AccountID)
 	args := chargeColumns.arguments(nil, postgresDialect, &row)
 	args = firstEvents.arguments(args, postgresDialect, &event)
 	args = append(args, read.subscription.Version, *read.subscription.Term().Cap)
 	var batch pgx.Batch
-	locked := actorRows[kind]
-	batch.Queue(lockActor(locked, locked.account, ""), pgID(by.AccountID), actorID(by), advisoryLocksOf(by, held{}))
-	batch.Queue(lockUsage, pgID(row.AccountID), pgID(read.subscription.ID), merchant)
-	batch.Queue(usageInserts[kind], append(args, guardValues(by)...)...)
+	write := usageWrites[kind]
+	locked := []any{pgID(row.AccountID), pgID(read.subscription.ID), locks}
+	if actorRows[kind].table != "" {
+		locked = append(locked, pgID(by.AccountID), actorID(by))
+	}
+	batch.Queue(write.lock, locked...)
+	batch.Queue(write.insert, append(args, guardValues(by)...)...)
 	results := p.pool.SendBatch(ctx, &batch)
 	_, lockErr := results.Exec()
-	_, merchantErr := results.Exec()
 	inserted, err := results.Exec()
 	// Close reports whether the transaction was committed.
-	if err := errors.Join(lockErr, merchantErr, err, results.Close()); err != nil {
+	if err := errors.Join(lockErr, err, results.Close()); err != nil {
 		if isDeadlock(err) {
 			return false, nil
 		}
