@@ -179,3 +179,62 @@ func TestTwoChangesOfOneSubscription(t *testing.T) {
 		})
 	})
 }
+
+// An approval charges what the page showed, or nothing: what a change credits depends on what the partner credited, and
+// a change withdraws a cancellation.
+func TestApprovalOfWhatThePageShowed(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		// acts is what happens between the page and the approval.
+		acts    func(m *market, s billing.Subscription)
+		refused bool
+		// want are the charges. An approval of a new page counts 10 minutes later.
+		want []string
+	}{
+		{"nothing", func(*market, billing.Subscription) {}, false,
+			[]string{"CREDIT -$10.00 PENDING", "PRORATION $20.00 PENDING"}},
+		{"a credit", func(m *market, _ billing.Subscription) {
+			check.Equal(m.t, m.credit(billing.Recurring, "22.00", "a"), nil, "the error of a credit")
+		}, true, []string{"CREDIT -$22.00 PENDING", "CREDIT -$9.00 PENDING", "PRORATION $19.99 PENDING"}},
+		{"a credit that leaves enough", func(m *market, _ billing.Subscription) {
+			check.Equal(m.t, m.credit(billing.Recurring, "21.00", "a"), nil, "the error of a credit")
+		}, false, []string{"CREDIT -$21.00 PENDING", "CREDIT -$10.00 PENDING", "PRORATION $20.00 PENDING"}},
+		{"a cancellation", func(m *market, s billing.Subscription) {
+			_, err := m.CancelSubscription(m.t.Context(), m.robot, billing.Cancellation{ID: s.ID})
+			check.Equal(m.t, err, nil, "the error of a cancellation")
+		}, true, []string{"CREDIT -$9.99 PENDING", "PRORATION $19.99 PENDING"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			eachMarket(t, "2026-01-15T10:00:00", func(t *testing.T, m *market) {
+				s := m.subscribe()
+				m.to("2026-02-05")
+				checkout := m.create(m.changing(s, billing.Month, "62.00"))
+				page := m.page(checkout)
+				tc.acts(m, s)
+				before := m.charges(m.robot)
+				m.to("2026-02-05T00:10:00")
+				_, err := m.ApproveReviewed(t.Context(), m.storeOwner, checkout.ID, &page)
+				if tc.refused {
+					refused(t, "an approval of an old page", err, "CONFLICT at: What is charged may have changed "+
+						"since the page was opened. Check it and approve again.")
+					check.Equal(t, m.charges(m.robot), before, "the charges after the refusal")
+					page = m.page(checkout)
+					_, err = m.ApproveReviewed(t.Context(), m.storeOwner, checkout.ID, &page)
+				}
+				check.Equal(t, err, nil, "the error of an approval")
+				check.Equal(t, m.charges(m.robot)[1:], tc.want, "the charges")
+				m.verify()
+			})
+		})
+	}
+}
+
+// page returns what the approval page of a checkout shows.
+func (m *market) page(c billing.Checkout) billing.Reviewed {
+	m.t.Helper()
+	review, err := m.Review(m.t.Context(), m.storeOwner, c.ID)
+	if err != nil {
+		m.t.Fatalf("review: %v", err)
+	}
+	return review.Seen()
+}

@@ -3,7 +3,6 @@ package billing
 import (
 	"bytes"
 	"context"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,19 +28,24 @@ type Review struct {
 type Reviewed struct {
 	// At is the time of the review.
 	At time.Time
-	// Versions are the versions of the subscriptions that the items change, in the order of the items.
-	Versions []int64
+	// Digest is that of what the approval charges, and of the subscriptions that it changes.
+	Digest []byte
 }
 
 // Seen returns what an approval of the review must find unchanged.
-func (r Review) Seen() Reviewed {
-	seen := Reviewed{At: r.At}
-	for _, item := range r.Items {
+func (r Review) Seen() Reviewed { return Reviewed{At: r.At, Digest: digestOfItems(r.Items)} }
+
+// digestOfItems returns the digest of what an approval of the items charges, and of the subscriptions that it changes.
+func digestOfItems(items []ReviewedItem) []byte {
+	var shown []any
+	for _, item := range items {
+		shown = append(shown, Step{Added: item.Charges}.digest())
+		// The page shows the subscription, too: a change withdraws a cancellation, which changes no charge.
 		if item.Before != nil {
-			seen.Versions = append(seen.Versions, item.Before.Version)
+			shown = append(shown, item.Before.Version)
 		}
 	}
-	return seen
+	return digestOf(shown...)
 }
 
 // ReviewedItem is an item of a checkout with what its approval would charge.
@@ -94,13 +98,14 @@ func (s *Service) Review(ctx context.Context, by *auth.Principal, id uuid.UUID) 
 		}
 	}
 	for n := range c.Items {
-		r.Items = append(r.Items, c.review(n, names[subjects[n]], before, r.At))
+		r.Items = append(r.Items, c.review(n, names[subjects[n]], before, r.At, r.At))
 	}
 	return r, nil
 }
 
-// review returns an item with what its approval would charge at a time.
-func (c Checkout) review(n int, names Names, subscriptions map[uuid.UUID]Subscription, at time.Time) ReviewedItem {
+// review returns an item with what its approval would charge now if it was reviewed at a time.
+func (c Checkout) review(n int, names Names, subscriptions map[uuid.UUID]Subscription,
+	at, now time.Time) ReviewedItem {
 	r := ReviewedItem{Item: c.Items[n], Names: names}
 	if c.PartnerSuspended && c.State == Open {
 		r.Problem = errPartnerSuspended()
@@ -118,7 +123,7 @@ func (c Checkout) review(n int, names Names, subscriptions map[uuid.UUID]Subscri
 		if c.State != Open {
 			return r
 		}
-		if step, r.Problem = Change(before, TermOf(c, n, uuid.Nil), c.reviewedAt(at), at); r.Problem != nil {
+		if step, r.Problem = Change(before, TermOf(c, n, uuid.Nil), c.reviewedAt(at), now); r.Problem != nil {
 			return r
 		}
 		if r.Preview != nil && !bytes.Equal(step.digest(), r.Preview) {
@@ -126,7 +131,7 @@ func (c Checkout) review(n int, names Names, subscriptions map[uuid.UUID]Subscri
 			return r
 		}
 	} else {
-		step = Start(c, n, uuid.Nil, uuid.Nil, at)
+		step = Start(c, n, uuid.Nil, uuid.Nil, now)
 	}
 	r.Charges, r.TrialEndsAt = step.Added, step.Subscription.TrialEndsAt
 	for next := range step.Subscription.charges(step.Subscription.BilledUntil) {
@@ -148,16 +153,13 @@ func (c Checkout) reviewedAt(at time.Time) time.Time {
 func (c Checkout) checkReviewed(seen Reviewed, subscriptions map[uuid.UUID]Subscription, now time.Time) error {
 	at := seen.At
 	outdated := at.After(now) || at.Before(now.Add(-MaxPreviewAge)) || at.Before(second(c.CreatedAt))
-	var versions []int64
-	for _, item := range c.Items {
-		if s, found := subscriptions[item.SubscriptionID]; item.Changes && found {
-			// Two changes can be made in the second of the review.
-			versions = append(versions, s.Version)
-		}
+	items := make([]ReviewedItem, len(c.Items))
+	for n, item := range c.Items {
+		items[n] = c.review(n, Names{}, subscriptions, at, now)
 		// A new subscription begins with the day of its approval.
 		outdated = outdated || !item.Changes && !midnight(at).Equal(midnight(now))
 	}
-	if outdated || !slices.Equal(versions, seen.Versions) {
+	if outdated || !bytes.Equal(digestOfItems(items), seen.Digest) {
 		return fault.Errorf(fault.Conflict, "What is charged may have changed since the page was opened. "+
 			"Check it and approve again.").On("at")
 	}

@@ -1,12 +1,11 @@
 package panel
 
 import (
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -46,8 +45,8 @@ type checkoutPage struct {
 	// Today is the sum of what the approval charges, and Credit reports whether it is in the merchant's favor.
 	Today  billing.Money
 	Credit bool
-	// ReviewedAt and Versions are what the visitor saw (billing.Reviewed), in the form.
-	ReviewedAt, Versions string
+	// ReviewedAt and Digest are what the visitor saw (billing.Reviewed), in the form.
+	ReviewedAt, Digest string
 	// RedirectURL is where the browser goes after the approval, and Host its host.
 	RedirectURL, Host string
 	// Owners can answer, if the visitor cannot.
@@ -132,7 +131,7 @@ func (h *checkoutHandler) show(q *request, status int, found billing.Review, lat
 	c := found.Checkout
 	shown := checkoutPage{
 		Review: found, State: stateOf(found), Address: c.Path(),
-		ReviewedAt: found.At.Format(time.RFC3339), Versions: versionsText(found.Seen().Versions),
+		ReviewedAt: found.At.Format(time.RFC3339), Digest: hex.EncodeToString(found.Seen().Digest),
 		RedirectURL: c.Items[0].RedirectURL, Host: hostOf(c.Items[0].RedirectURL), Late: late, Outdated: outdated,
 		Subscriptions: q.address(subscriptionsPath), Today: billing.Money{Currency: billing.Currency},
 	}
@@ -234,7 +233,7 @@ func (h *checkoutHandler) approve(q *request) error {
 	if err != nil {
 		return err
 	}
-	f, err := q.parseForm("at", "versions")
+	f, err := q.parseForm("at", "digest")
 	if err != nil {
 		return err
 	}
@@ -252,20 +251,11 @@ func (h *checkoutHandler) approve(q *request) error {
 	return q.redirect(approved.Path())
 }
 
-// versionsText returns versions as a field of a form, and parseReviewed what the visitor saw.
-func versionsText(versions []int64) string {
-	return strings.Trim(fmt.Sprint(versions), "[]")
-}
-
+// parseReviewed returns what the visitor saw.
 func parseReviewed(f *form) (billing.Reviewed, error) {
 	at, err := time.Parse(time.RFC3339, f.Value("at"))
-	seen := billing.Reviewed{At: at}
-	for _, each := range strings.Fields(f.Value("versions")) {
-		version, wrong := strconv.ParseInt(each, 10, 64)
-		err = errors.Join(err, wrong)
-		seen.Versions = append(seen.Versions, version)
-	}
-	return seen, err
+	digest, wrong := hex.DecodeString(f.Value("digest"))
+	return billing.Reviewed{At: at, Digest: digest}, errors.Join(err, wrong)
 }
 
 // decline declines the checkout.
