@@ -36,11 +36,13 @@ const perDeliveryScan = 1_000
 // perReplay is the cost of a delivery that a replay schedules: it is written twice, and a request is sent.
 const perReplay = 2
 
-// perBillingScan is the cost of a scan of the charges of an account's apps. Filters without an index, totals and the
-// sums of revenue need one. perMove is the cost of a billing run by the test clock.
+// perSubscriptionScan and perChargeScan are the costs of a scan of the subscriptions to an account's apps and of their
+// charges. Filters without an index, totals and the sums of revenue need one. perMove is the cost of a billing run by
+// the test clock.
 const (
-	perBillingScan = 1_000
-	perMove        = 1_000
+	perSubscriptionScan = 1_000
+	perChargeScan       = 3_000
+	perMove             = 1_000
 )
 
 // perLineCount is the cost of counting the lines of an invoice.
@@ -71,8 +73,10 @@ func surcharge(f *ast.Field, variables map[string]any) server.Cost {
 		return server.Cost{Fields: (1 + totals(f)) * perAuditScan}
 	case f.Name == "events":
 		return server.Cost{Fields: totals(f) * perAuditScan}
-	case isBilling(f):
-		return server.Cost{Fields: billingScans(f) * perBillingScan}
+	case nameOf(f) == "Account.subscriptions":
+		return server.Cost{Fields: billingScans(f) * perSubscriptionScan}
+	case nameOf(f) == "Account.charges" || nameOf(f) == "Account.revenue":
+		return server.Cost{Fields: billingScans(f) * perChargeScan}
 	case nameOf(f) == "Invoice.lines":
 		return server.Cost{Fields: totals(f) * perLineCount}
 	case f.Name == "advanceTime":
@@ -89,15 +93,6 @@ func surcharge(f *ast.Field, variables map[string]any) server.Cost {
 	return server.Cost{}
 }
 
-// isBilling reports whether a field reads lists of billing that can need a scan.
-func isBilling(f *ast.Field) bool {
-	switch nameOf(f) {
-	case "Account.subscriptions", "Account.charges", "Account.revenue":
-		return true
-	}
-	return false
-}
-
 // billingScans returns the number of scans that a field of billing needs: for its filters, for its total and for sums.
 func billingScans(f *ast.Field) int {
 	scans := totals(f)
@@ -111,7 +106,7 @@ func billingScans(f *ast.Field) int {
 // Without it, aliases would make a small price a large response.
 var longValues = map[string]int{
 	"UserChange.before": 9, "UserChange.after": 9, // permissions in a store, up to 3 kB
-	"Event.data":                   19, // up to 20 kB, most often below 1 kB
+	"Event.data":                   19, // up to 32 kB, most often below 1 kB
 	"DeliveryAttempt.responseHead": 9,  // 1 KiB
 }
 

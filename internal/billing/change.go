@@ -121,6 +121,9 @@ func CheckChange(s Subscription, now time.Time) error {
 		return fault.Errorf(fault.Invalid, "Checkouts are not available for existing trial subscriptions.")
 	case s.Term().Interval == Once:
 		return fault.Errorf(fault.Invalid, "A subscription that is paid once cannot be changed.")
+	case len(s.Terms) >= MaxTerms:
+		return fault.Errorf(fault.LimitReached, "The subscription was changed %d times, which is the most. Cancel it and "+
+			"create a new one.", len(s.Terms)-1)
 	}
 	return nil
 }

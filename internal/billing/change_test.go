@@ -2,6 +2,7 @@ package billing
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -159,6 +160,8 @@ func TestRuleChangeIsRefused(t *testing.T) {
 	trial.TrialDays, once.Interval = 14, Once
 	base := approved("2026-06-01", monthly(1000)).Subscription
 	suspended, _ := Suspend(base, date("2026-06-02"))
+	changed := base
+	changed.Terms = slices.Repeat(base.Terms, MaxTerms)
 	for _, c := range []struct {
 		name string
 		s    Subscription
@@ -172,6 +175,8 @@ func TestRuleChangeIsRefused(t *testing.T) {
 			"Checkouts are not available for existing trial subscriptions."},
 		{"paid once", approved("2026-06-01", once).Subscription, fault.Invalid,
 			"A subscription that is paid once cannot be changed."},
+		{"changed too often", changed, fault.LimitReached,
+			"The subscription was changed 49 times, which is the most. Cancel it and create a new one."},
 	} {
 		_, err := Change(c.s, Term{Interval: Month}, time.Time{}, date("2026-06-03"))
 		got, text := kind(err)

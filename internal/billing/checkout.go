@@ -193,6 +193,10 @@ func (o *offer) decide(now time.Time, subscriptions map[uuid.UUID]Subscription) 
 		}
 		faults = append(faults, under(path(n), found.Err())...)
 	}
+	if size := len(c.Data()); size > maxCheckoutData {
+		faults = append(faults, invalid("items", "The texts of the items are too long: all items together have %d bytes "+
+			"of JSON, at most %d. Shorten the descriptions and URLs, or create several checkouts.", size, maxCheckoutData))
+	}
 	return c, append(faults, o.checkOwners(c)...).Err()
 }
 

@@ -131,7 +131,8 @@ func (c Checkout) Data() json.RawMessage {
 	return audit.DataOf(d)
 }
 
-// subscriptionData is a subscription in the data of events: the fields of the API's Subscription.
+// subscriptionData is a subscription in the data of events: the fields of the API's Subscription, with the newest terms
+// only.
 type subscriptionData struct {
 	ID               *string     `json:"id"`
 	AccountID        *string     `json:"accountId"`
@@ -189,7 +190,7 @@ func (s Subscription) Data(now time.Time) json.RawMessage {
 		CancelledAt: audit.Time(s.CancelledAt), SuspendedAt: audit.Time(s.SuspendedAt()),
 		CappedAmount: capData(last.Cap, last.Price),
 	}
-	for _, t := range s.Terms {
+	for _, t := range s.Terms[max(0, len(s.Terms)-dataTerms):] {
 		d.Terms = append(d.Terms, termData{From: audit.Time(t.From), ProductLevel: t.Level, BillingInterval: t.Interval,
 			PricePerInterval: t.Price.data(), CappedAmount: capData(t.Cap, t.Price),
 			CheckoutID: audit.TargetCheckout.ID(t.CheckoutID.String())})

@@ -71,6 +71,13 @@ func TestDataOfEvents(t *testing.T) {
 	s := approved("2026-03-10T09:20:00", Item{StoreHash: "acme1us", AppID: theApp, Interval: Month, Level: "Pro",
 		Price: Money{Minor: 2900}}).Subscription
 	s.Suspensions = []Span{{Start: date("2026-03-12")}}
+	changed := s
+	changed.Terms = nil
+	for n := range 7 {
+		changed.Terms = append(changed.Terms, Term{Level: fmt.Sprintf("Level %d", n), Price: s.Term().Price})
+	}
+	check.Equal(t, strings.Count(string(changed.Data(date("2026-03-20"))), `"productLevel":"Level`), 6,
+		"the level and the newest five terms in the data of a subscription with seven")
 	for name, tc := range map[string]struct {
 		data json.RawMessage
 		want []string

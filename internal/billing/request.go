@@ -18,6 +18,12 @@ import (
 const (
 	// MaxItems is the most items of a checkout.
 	MaxItems = 50
+	// maxCheckoutData bounds the JSON of a checkout in the data of an event, in bytes. Lists of events load many.
+	maxCheckoutData = 32_000
+	// MaxTerms is how many terms a subscription has at most, and dataTerms how many of them, the newest, are in the
+	// data of an event.
+	MaxTerms  = 50
+	dataTerms = 5
 	// MaxText is the most characters of a product level, a charge's description, a reason and an idempotency key, and
 	// MaxDescription that of an item's description.
 	MaxText        = 255

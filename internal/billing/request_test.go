@@ -237,6 +237,7 @@ func TestCheckoutSaysAllBrokenRules(t *testing.T) {
 func TestRulesOfCheckouts(t *testing.T) {
 	at := date("2026-03-20T12:00:00")
 	inOther := item(func(r *ItemRequest) { r.Store = &StoreRef{ID: otherStore.ID} })
+	long := item(func(r *ItemRequest) { r.Description = strings.Repeat("a", 900) })
 	for _, tc := range []struct {
 		name string
 		req  CheckoutRequest
@@ -252,6 +253,9 @@ func TestRulesOfCheckouts(t *testing.T) {
 		{"51 items", CheckoutRequest{MerchantID: theMerchant, Items: slices.Repeat([]ItemRequest{item()}, 51)},
 			[]string{"INVALID items: A checkout has 1 to 50 items."}},
 		{"50 items", CheckoutRequest{MerchantID: theMerchant, Items: slices.Repeat([]ItemRequest{item()}, 50)}, nil},
+		{"50 long items", CheckoutRequest{MerchantID: theMerchant, Items: slices.Repeat([]ItemRequest{long}, 50)},
+			[]string{"INVALID items: The texts of the items are too long: all items together have 62985 bytes of JSON, " +
+				"at most 32000. Shorten the descriptions and URLs, or create several checkouts."}},
 		{"stores of two owners", CheckoutRequest{MerchantID: theMerchant, Items: []ItemRequest{item(), inOther}},
 			[]string{"INVALID items.1.scope.id: The stores of the items have different owners. Create a checkout for " +
 				"each owner."}},
