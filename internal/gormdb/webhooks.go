@@ -2,6 +2,7 @@ package gormdb
 
 import (
 	"context"
+	"reflect"
 	"slices"
 	"time"
 
@@ -90,7 +91,7 @@ func (w webhooks) Change(ctx context.Context, by auth.Actor, accountID, id uuid.
 		if err != nil {
 			return err
 		}
-		settles = before.State == webhook.Enabled && (after.State != webhook.Enabled || after.URL != before.URL)
+		settles = before.State == webhook.Enabled && sendsOtherwise(before, after)
 		if err := saveWebhook(tx, row, after); err != nil {
 			return err
 		}
@@ -100,6 +101,12 @@ func (w webhooks) Change(ctx context.Context, by auth.Actor, accountID, id uuid.
 		w.settle(ctx, id)
 	}
 	return failed(ctx, "change a webhook", err)
+}
+
+// sendsOtherwise reports whether attempts that go by the webhook before a change must not begin after it.
+func sendsOtherwise(before, after webhook.Webhook) bool {
+	return after.State != webhook.Enabled || after.URL != before.URL || !slices.Equal(after.Types, before.Types) ||
+		!reflect.DeepEqual(after.Secret, before.Secret)
 }
 
 // saveWebhook stores what after changes of a webhook. A webhook that works again, or is no longer disabled, begins
