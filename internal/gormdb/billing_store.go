@@ -16,7 +16,7 @@ import (
 // IDs. Then it reads billing time. The merchant's row is shared by all writes except the one that issues an invoice.
 
 // lockMerchant locks the row of a merchant, SHARE or UPDATE. It is inserted when it is first needed. SQLite has one
-// writer.
+// writer. The lock of the account orders the write strictly before or after a suspension.
 func lockMerchant(tx *gorm.DB, merchantID uuid.UUID, strength string) error {
 	if tx.Name() == sqliteDialect.name {
 		return nil
@@ -27,7 +27,8 @@ func lockMerchant(tx *gorm.DB, merchantID uuid.UUID, strength string) error {
 	} else {
 		turn.exclude(ofMerchant, merchantID, merchantID)
 	}
-	lock := "SELECT account_id FROM billing_merchants WHERE account_id = ? AND " + takeAdvisory("?") + " FOR " + strength
+	lock := "SELECT m.account_id FROM accounts AS a, billing_merchants AS m WHERE a.id = m.account_id AND m.account_id = ? AND " +
+		takeAdvisory("?") + " FOR KEY SHARE OF a FOR " + strength + " OF m"
 	found := tx.Exec(lock, merchantID, turn.array())
 	if found.Error != nil || found.RowsAffected > 0 {
 		return found.Error

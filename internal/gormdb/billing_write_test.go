@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
 	"latchkey/internal/billing"
@@ -69,6 +70,55 @@ func TestUsageAtOnce(t *testing.T) {
 		_, _, err := m.use(t.Context(), s.ID, "next", 1000)
 		check.Equal(t, err, nil, "the error in the next period")
 	})
+}
+
+// Once the merchant's suspension has returned, nothing is charged any more.
+func TestUsageBesideASuspension(t *testing.T) {
+	eachMarket(t, "2026-01-31", func(t *testing.T, m market) {
+		for round := range 4 {
+			s := m.subscribe(t)
+			charging := make(chan struct{}, 1000)
+			done := make(chan map[fault.Kind]int)
+			go func() {
+				done <- atOnce(8, func(i int) error {
+					for n := range 100 {
+						_, _, err := m.useOne(t, s.ID, fmt.Sprintf("%d/%d/%d", round, i, n))
+						if err != nil {
+							return err
+						}
+						charging <- struct{}{}
+					}
+					return nil
+				})
+			}()
+			<-charging
+			suspended := m.merchant.Account
+			suspended.Status = account.Suspended
+			if err := m.Manifest().SaveAccount(t.Context(), suspended); err != nil {
+				t.Fatal(err)
+			}
+			stored := len(m.charges(t, billing.ChargeFilter{SubscriptionID: &s.ID, Kind: billing.Usage}))
+			<-done
+			check.Equal(t, len(m.charges(t, billing.ChargeFilter{SubscriptionID: &s.ID, Kind: billing.Usage})), stored,
+				"round %d: charges, and those when the suspension returned", round)
+			if err := m.Manifest().SaveAccount(t.Context(), m.merchant.Account); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// useOne adds a usage charge of 1, unless the merchant is suspended.
+func (m market) useOne(t *testing.T, s uuid.UUID, key string) (billing.Charge, bool, error) {
+	t.Helper()
+	return m.bills().AddUsage(t.Context(), anyone, m.partner.Account.ID, s, key, []byte(key),
+		func(now time.Time, s billing.Subscription, u billing.UsageSums) (billing.Changes, error) {
+			if u.MerchantSuspended {
+				return billing.Changes{}, fault.Errorf(fault.Conflict, "The merchant is suspended.")
+			}
+			made := []billing.Charge{usageOf(s, key, 1, now)}
+			return billing.Changes{ChargeEvent: chargeEvent, Charges: named(made, now)}, nil
+		})
 }
 
 // The same request at once makes one charge, and the others get it.

@@ -82,17 +82,17 @@ var usageWrites = func() map[auth.CredentialKind]usageWrite {
 }()
 
 // lockUsage returns a statement that takes advisory locks ($3) and then locks an actor's account ($4) and row ($5), a
-// merchant ($1) and its subscription ($2), in this order. If the actor's row is missing, it locks nothing, and nothing
-// is inserted.
+// merchant's account and row ($1) and its subscription ($2), in this order. If the actor's row is missing, it locks
+// nothing, and nothing is inserted.
 func lockUsage(row actorRow) string {
-	from, where, locks := ``, ``, `FOR SHARE OF m FOR NO KEY UPDATE OF s`
+	from, where, locks := ``, ``, `FOR KEY SHARE OF c FOR SHARE OF m FOR NO KEY UPDATE OF s`
 	if row.table != "" {
 		from = `accounts AS a, ` + row.table + ` AS x, `
 		where = ` AND a.id = $4 AND x.account_id = $4 AND x.id = $5`
 		locks = `FOR ` + row.account + ` OF a FOR KEY SHARE OF x ` + locks
 	}
-	return `SELECT s.id FROM ` + from + `billing_merchants AS m, subscriptions AS s
-		WHERE ` + takeAdvisory(`$3`) + ` AND m.account_id = $1 AND s.account_id = $1 AND s.id = $2` + where + ` ` + locks
+	return `SELECT s.id FROM ` + from + `accounts AS c, billing_merchants AS m, subscriptions AS s
+		WHERE ` + takeAdvisory(`$3`) + ` AND c.id = $1 AND m.account_id = $1 AND s.account_id = $1 AND s.id = $2` + where + ` ` + locks
 }
 
 // insertUsage returns the statement that inserts a usage charge. The parameters are those of the charge and its event,
@@ -106,7 +106,8 @@ func insertUsage(kind auth.CredentialKind) string {
 	due, start := charge("due_at")+"::timestamptz", charge("period_start")+"::timestamptz"
 	return `WITH kept AS (` + chargeColumns.insertInto() + `SELECT ` + values + `
 			WHERE EXISTS (` + guardFor(kind, version+2) + `)
-				AND EXISTS (SELECT 1 FROM billing_merchants WHERE account_id = ` + account + `)
+				AND EXISTS (SELECT 1 FROM billing_merchants AS m JOIN accounts AS c ON c.id = m.account_id
+					WHERE m.account_id = ` + account + ` AND c.status <> 'suspended')
 				AND EXISTS (SELECT 1 FROM subscriptions WHERE account_id = ` + account + ` AND id = ` + subscription + `
 					AND version = $` + strconv.Itoa(version) + ` AND billed_until <= ` + due + `)
 				AND NOT EXISTS (SELECT 1 FROM invoices WHERE account_id = ` + account + `
