@@ -8,8 +8,8 @@ import (
 	"latchkey/internal/fault"
 )
 
-// Lease bounds staleness: it is the maximum age of the proof that all changes were received and, without such a proof,
-// of a database read.
+// Lease bounds staleness. A cached entry is used only if the feed confirmed within a Lease that all changes were
+// received. Without that, the database is read, and the read must take less than a Lease.
 const Lease = 2 * time.Second
 
 // withinLease calls load and returns its result if load took less than a Lease. Otherwise it calls load once more,

@@ -12,8 +12,8 @@ import (
 // Concurrent look-ups are batched: a statement costs the database and the network far more than another row in it. A
 // look-up never waits for others to join it, so that a single one has the lowest possible latency.
 const (
-	// concurrentBatches is how many statements of one kind run at a time while no batch is full. More of them would
-	// make the batches smaller.
+	// concurrentBatches is how many statements of one kind run at a time at most; a full batch starts in addition. More
+	// of them would make the batches smaller.
 	concurrentBatches = 2
 	// batchSize is the number of digests in a batch. There are statements only for one digest and for batchSize
 	// digests, and each is planned once.
@@ -55,7 +55,7 @@ func newBatcher(e engine, l lookup) *batcher {
 	return &batcher{engine: e, read: l.read, one: l.statement + "($1)", many: e.dialect().batch(l.statement, batchSize)}
 }
 
-// find returns the record of one of the digests, of which there must be at most batchSize, or fault.NotFound. Its
+// find returns the record of one of the digests, or fault.NotFound. There must be at most batchSize digests. Its
 // statement begins after find was called, so it sees everything committed before.
 func (b *batcher) find(ctx context.Context, candidates []secret.KeyedDigest) (access.Record, error) {
 	joined := b.join(candidates) //nolint:contextcheck // one caller's end must not end the batch

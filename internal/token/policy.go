@@ -20,7 +20,7 @@ const (
 	MaxName = 100
 	// MaxIPRanges is the most address ranges of a token.
 	MaxIPRanges = 100
-	// MaxScopes is the most scopes in a request. There are fewer.
+	// MaxScopes is the most scopes in a request. The catalogue has fewer, so valid requests never reach it.
 	MaxScopes = 250
 	// MaxReason is the most characters of a revocation's reason.
 	MaxReason = 500
@@ -122,9 +122,9 @@ func (p Policy) checkScopes(by *auth.Principal, req Request) (scope.Set, fault.L
 // keeps an empty name, which is then rejected as unknown.
 func distinct(names []string) []string { return slices.Compact(slices.Sorted(slices.Values(names))) }
 
-// checkScope checks one scope. It must exist, be grantable on the level, be visible
-// to the account, and be the principal's to grant with all that it implies today,
-// which may be more than when the principal received it.
+// checkScope checks one scope. It must exist, be grantable on the level and be visible
+// to the account. The principal must hold it and everything that it implies today, which
+// may be more than when the principal received it.
 func (p Policy) checkScope(by *auth.Principal, o Owner, name string) *fault.Error {
 	grant, known := p.Catalogue.Lookup(name)
 	switch {

@@ -36,8 +36,7 @@ type AccessDraft struct {
 	// user.
 	SeenBy uuid.UUID
 	// SeenByToken is the API token that rotated and so received the secret, or zero
-	// for other principals. It is not stored with a new API token, which has its
-	// creator.
+	// for other principals. It is not stored with a new API token, whose creator it is.
 	SeenByToken uuid.UUID
 }
 
@@ -56,7 +55,7 @@ type Repository interface {
 	// revoked.
 	Revoke(ctx context.Context, by auth.Actor, e RevocationDraft) (RevocationOutcome, error)
 	// Change calls decide with the token, locked against other writers, and its
-	// access tokens, expired or not, that were not ended. It stores the result of
+	// access tokens that were not ended, including expired ones. It stores the result of
 	// decide in the same transaction. An error of decide is returned, and nothing
 	// changes.
 	Change(ctx context.Context, by auth.Actor, accountID, id uuid.UUID,
@@ -235,10 +234,10 @@ func (s *Service) Update(ctx context.Context, by *auth.Principal, u Update) (Tok
 }
 
 // Rotate adds an access token to a token and ends the previous one after the
-// overlap; nil means DefaultOverlap. An access token from before that, which an
-// earlier rotation kept, ends immediately, so that at most two work. Rotate returns
+// overlap; nil means DefaultOverlap. If an earlier rotation left an even older access
+// token working, that one ends immediately, so that at most two work. Rotate returns
 // errors as Update does, and fault.Forbidden if the principal could not have issued
-// the token or uses an access token that expires earlier.
+// the token or uses an access token that expires before the token does.
 func (s *Service) Rotate(ctx context.Context, by *auth.Principal, id uuid.UUID, overlap *time.Duration) (Rotation,
 	error) {
 	var rotation Rotation
@@ -350,8 +349,8 @@ func (s *Service) IssuedBy(ctx context.Context, by *auth.Principal, ids []uuid.U
 	return s.repo.IssuedBy(ctx, by.AccountID, ids, s.Now())
 }
 
-// ToReview returns the tokens issued by the given tokens that are active or among
-// revoked, and that the principal may see. A user who knows the secrets of the
+// ToReview returns those tokens issued by the given ones that are active or in revoked,
+// and that the principal may see. A user who knows the secrets of the
 // given tokens may know theirs too.
 func (s *Service) ToReview(ctx context.Context, by *auth.Principal, ids, revoked []uuid.UUID) ([]Token, error) {
 	issued, err := s.IssuedBy(ctx, by, ids)
