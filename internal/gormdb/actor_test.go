@@ -311,6 +311,7 @@ func TestOneWayToWrite(t *testing.T) {
 		"postgres.go":        "the pool's own file",
 		"postgres_tokens.go": "statements with a guard, and last uses",
 		"postgres_grants.go": "statements with a guard",
+		"postgres_usage.go":  "statements with a guard",
 		"queue_postgres.go":  "attempts of deliveries, which change no data of an account",
 		"legacy.go":          "last uses",
 		"session_uses.go":    "last uses",

@@ -126,6 +126,7 @@ func bound(ranges ...string) func(*token.Token) {
 
 func sameToken(a, b token.Token) bool {
 	return a.ID == b.ID && a.Name == b.Name && a.Scopes.Equal(b.Scopes) && a.ExpiresAt.Equal(b.ExpiresAt) &&
+		a.ChargeLimit == b.ChargeLimit &&
 		slices.Equal(a.AllowedIPRanges, b.AllowedIPRanges) && a.ClientID == b.ClientID && a.CreatedAt.Equal(b.CreatedAt)
 }
 
