@@ -109,7 +109,7 @@ func (d *Dispatcher) begin(ctx context.Context, j Job) (Job, bool) {
 	if now := d.c.Now(); clock.Elapsed(j.Checked, now) >= Fresh {
 		checked, cancel := context.WithTimeout(ctx, queryTimeout)
 		defer cancel()
-		asked := append(jobs, d.lines.take(j.Webhook.ID)...)
+		asked := slices.Concat(jobs, d.lines.take(j.Webhook.ID))
 		may, err := d.c.Queue.Recheck(checked, asked)
 		if err != nil {
 			d.c.Log.WarnContext(ctx, "an attempt of a webhook could not begin; it is repeated", "webhook",
