@@ -1,6 +1,8 @@
 package panel
 
 import (
+	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -43,8 +45,8 @@ func describeCharge(q *request, c billing.Charge) shownCharge {
 	return shown
 }
 
-// describeCharges returns charges as pages show them, with the app and the store of each. The partner reads whom it
-// charges, and the merchant who charges it.
+// describeCharges returns charges as pages show them, with the app and the store of each. A partner sees the name of
+// the merchant, and a merchant the name of the partner.
 func describeCharges(q *request, service *billing.Service, charges []billing.Charge,
 	asPartner bool) ([]shownCharge, error) {
 	about, err := chargedFor(q, service, charges)
@@ -90,11 +92,7 @@ func chargedFor(q *request, service *billing.Service,
 		if err != nil {
 			return nil, err
 		}
-		var subjects []billing.Subject
-		for _, s := range found {
-			subjects = append(subjects, s.Subject())
-		}
-		names, err := service.Names(q.r.Context(), q.by, subjects)
+		names, err := namesOf(q, service, maps.Values(found))
 		if err != nil {
 			return nil, err
 		}
@@ -103,6 +101,16 @@ func chargedFor(q *request, service *billing.Service,
 		}
 	}
 	return all, nil
+}
+
+// namesOf returns the names of the apps, accounts and stores of subscriptions.
+func namesOf(q *request, service *billing.Service,
+	found iter.Seq[billing.Subscription]) (map[billing.Subject]billing.Names, error) {
+	var subjects []billing.Subject
+	for s := range found {
+		subjects = append(subjects, s.Subject())
+	}
+	return service.Names(q.r.Context(), q.by, subjects)
 }
 
 // spanText returns a period in words. Its end is the last day, since people count whole days.

@@ -64,11 +64,7 @@ func describeSubscriptions(q *request, service *billing.Service,
 	if err != nil {
 		return nil, err
 	}
-	var subjects []billing.Subject
-	for _, s := range found {
-		subjects = append(subjects, s.Subject())
-	}
-	names, err := service.Names(q.r.Context(), q.by, subjects)
+	names, err := namesOf(q, service, slices.Values(found))
 	if err != nil {
 		return nil, err
 	}

@@ -5,9 +5,9 @@ package scim
 func simplified(c Condition) Condition {
 	switch c := c.(type) {
 	case And:
-		return simplifiedAnd(c)
+		return simplifiedList[And, Or](c)
 	case Or:
-		return simplifiedOr(c)
+		return simplifiedList[Or, And](c)
 	case Not:
 		switch of := simplified(c.Condition).(type) {
 		case And:
@@ -35,41 +35,23 @@ func simplified(c Condition) Condition {
 	return c
 }
 
-func simplifiedAnd(c And) Condition {
-	list := And{}
+// simplifiedList simplifies a list of conditions. Lists of the same kind are part of it, and an empty list of the other
+// kind decides alone: it is always false in an And, and always true in an Or.
+func simplifiedList[Same, Other interface {
+	And | Or
+	Condition
+}](c Same) Condition {
+	list := Same{}
 	for _, each := range c {
-		switch of := simplified(each).(type) {
-		case And:
-			list = append(list, of...)
-		case Or:
-			if len(of) == 0 {
-				return Or{}
-			}
-			list = append(list, of)
-		default:
-			list = append(list, of)
+		of := simplified(each)
+		if same, is := of.(Same); is {
+			list = append(list, same...)
+			continue
 		}
-	}
-	if len(list) == 1 {
-		return list[0]
-	}
-	return list
-}
-
-func simplifiedOr(c Or) Condition {
-	list := Or{}
-	for _, each := range c {
-		switch of := simplified(each).(type) {
-		case Or:
-			list = append(list, of...)
-		case And:
-			if len(of) == 0 {
-				return And{}
-			}
-			list = append(list, of)
-		default:
-			list = append(list, of)
+		if other, is := of.(Other); is && len(other) == 0 {
+			return other
 		}
+		list = append(list, of)
 	}
 	if len(list) == 1 {
 		return list[0]
