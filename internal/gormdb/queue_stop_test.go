@@ -12,8 +12,8 @@ import (
 	"latchkey/internal/webhook/deliver"
 )
 
-// After a webhook is deleted, paused or disabled, no attempt begins, and after it gets another URL only ones to that
-// URL. The outcome of one that began before is recorded.
+// After a webhook is deleted, paused or disabled, no attempt begins. After it gets another URL, secret or types, only
+// ones that go by those begin. The outcome of one that began before is recorded.
 func TestNoAttemptBeginsAfterwards(t *testing.T) {
 	for name, stop := range map[string]func(testing.TB, *gormdb.DB, webhook.Webhook){
 		"deleted": deleteHook,
@@ -23,48 +23,69 @@ func TestNoAttemptBeginsAfterwards(t *testing.T) {
 		"disabled": func(t testing.TB, db *gormdb.DB, h webhook.Webhook) {
 			changeHook(t, db, h, state(webhook.Disabled))
 		},
-		"moved": func(t testing.TB, db *gormdb.DB, h webhook.Webhook) {
-			changeHook(t, db, h, func(h *webhook.Webhook) { h.URL = "https://moved.example" })
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dbtest.EachURL(t, func(t *testing.T, url string) {
-				db, other := dbtest.Open(t, url), dbtest.Open(t, url)
-				w := dbtest.Seed{}.Make(t, db)
-				hook := addHook(t, db, w)
-				enqueue(t, db, hook, "a")
-				enqueue(t, db, hook, "b")
-				enqueue(t, db, hook, "a")
-				jobs := claims(t, db, 10)
-				check.Equal(t, len(jobs), 2, "claims")
-				begins(t, db, jobs[0], true)
-				stopped := make(chan struct{})
-				go func() {
-					defer close(stopped)
-					stop(t, other, hook)
-				}()
-				select {
-				case <-stopped:
-					t.Error("it did not wait for the attempt in flight, want it to wait")
-				case <-time.After(500 * time.Millisecond):
-				}
-				if name != "moved" {
-					begins(t, db, jobs[1], false)
-				} else {
-					check.Equal(t, recheck(t, db, jobs[1])[0].Webhook.URL, "https://moved.example", "the checked URL")
-				}
-				check.Equal(t, finish(t, db, outcome(webhook.Delivered), jobs...), []bool{true, true}, "recorded")
-				select {
-				case <-stopped:
-				case <-time.After(time.Second):
-					t.Error("it still waits after the attempts ended, want it to stop within a second")
-				}
-				if name != "moved" {
-					due(t, url)
-					check.Equal(t, len(claims(t, db, 10)), 0, "claims afterwards")
-				}
+				db := dbtest.Open(t, url)
+				waitsForAttempts(t, url, db, stop, func(j deliver.Job) { begins(t, db, j, false) })
+				due(t, url)
+				check.Equal(t, len(claims(t, db, 10)), 0, "claims afterwards")
 			})
 		})
+	}
+	for name, tc := range map[string]struct {
+		edit func(*webhook.Webhook)
+		seen func(webhook.Webhook) string
+		want string
+	}{
+		"moved": {func(h *webhook.Webhook) { h.URL = "https://moved.example" },
+			func(h webhook.Webhook) string { return h.URL }, "https://moved.example"},
+		"rotated": {func(h *webhook.Webhook) { h.Secret.Hint = "whsec_…next" },
+			func(h webhook.Webhook) string { return h.Secret.Hint }, "whsec_…next"},
+		// Test events, as here, are sent whatever the types are. TestDeliveriesOfOtherTypes has the other ones.
+		"narrowed": {types("user.*"), func(h webhook.Webhook) string { return h.Types[0] }, "user.*"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dbtest.EachURL(t, func(t *testing.T, url string) {
+				db := dbtest.Open(t, url)
+				change := func(t testing.TB, db *gormdb.DB, h webhook.Webhook) { changeHook(t, db, h, tc.edit) }
+				waitsForAttempts(t, url, db, change, func(j deliver.Job) {
+					check.Equal(t, tc.seen(recheck(t, db, j)[0].Webhook), tc.want, "what the next attempt goes by")
+				})
+			})
+		})
+	}
+}
+
+// waitsForAttempts fails the test unless a change of a webhook, made through another server, returns after the attempts
+// in flight. next checks a delivery whose attempt has not begun when the change is made.
+func waitsForAttempts(t *testing.T, url string, db *gormdb.DB, change func(testing.TB, *gormdb.DB, webhook.Webhook),
+	next func(deliver.Job)) {
+	t.Helper()
+	other := dbtest.Open(t, url)
+	hook := addHook(t, db, dbtest.Seed{}.Make(t, db))
+	for _, subject := range []string{"a", "b", "a"} {
+		enqueue(t, db, hook, subject)
+	}
+	jobs := claims(t, db, 10)
+	check.Equal(t, len(jobs), 2, "claims")
+	begins(t, db, jobs[0], true)
+	changed := make(chan struct{})
+	go func() {
+		defer close(changed)
+		change(t, other, hook)
+	}()
+	select {
+	case <-changed:
+		t.Error("it did not wait for the attempt in flight, want it to wait")
+	case <-time.After(500 * time.Millisecond):
+	}
+	next(jobs[1])
+	check.Equal(t, finish(t, db, outcome(webhook.Delivered), jobs...), []bool{true, true}, "recorded")
+	select {
+	case <-changed:
+	case <-time.After(time.Second):
+		t.Error("it still waits after the attempts ended, want it to stop within a second")
 	}
 }
 
