@@ -83,8 +83,8 @@ type Item struct {
 	SubscriptionID uuid.UUID
 	// Changes reports whether the item changes a subscription.
 	Changes bool
-	// Preview is the digest of what the change costs if it counts at Checkout.AsOf; nil for any other item. What an
-	// approval charges has the same digest.
+	// Preview is the digest of the charges that the change makes at Checkout.AsOf; nil for an item that changes nothing
+	// or has no such time. An approval is refused unless its charges have the same digest.
 	Preview []byte `json:"-"`
 }
 

@@ -180,7 +180,7 @@ func errOutdated(asOf time.Time) error {
 		"preview and a new checkout.", asOf.Format(time.RFC3339)).On("asOf")
 }
 
-// digest returns the digest of what an act costs, as a preview shows it.
+// digest returns the digest of the charges that a step adds, with the fields that a preview shows.
 func (s Step) digest() []byte {
 	var shown []any
 	for _, c := range s.Added {

@@ -63,15 +63,15 @@ func (o *oracle) share(from time.Time) int64 {
 	return new(big.Int).Div(x.Num(), x.Denom()).Int64()
 }
 
-// back is what a change or an end gives back: the rest of the period, but no more than is left of what was charged.
-func (o *oracle) back(from time.Time) int64 { return min(o.share(from), o.charged-o.credited) }
+// refund returns the credit of a change or an end: the rest of the period, at most the charge less its credits.
+func (o *oracle) refund(from time.Time) int64 { return min(o.share(from), o.charged-o.credited) }
 
-// charge notes what the rest of the period is charged.
+// charge notes the charge for the rest of the period.
 func (o *oracle) charge(cents int64, from time.Time) {
 	o.charged, o.credited, o.since = cents, 0, from
 }
 
-// credit notes what a partner gives back of a charge: that of a term from a second on.
+// credit notes a partner's credit for a charge: that of a term from a second on.
 func (o *oracle) credit(term int, from time.Time, cents int64) {
 	if o.paid && term == o.term && from.Equal(o.since) {
 		o.credited += cents
@@ -141,7 +141,7 @@ func (o *oracle) change(interval Interval, cents int64, asOf, now time.Time) boo
 	o.cancel, o.lastChange = time.Time{}, at
 	o.term++
 	if o.paid {
-		o.add(Credit, -o.back(at), at)
+		o.add(Credit, -o.refund(at), at)
 	}
 	same := interval == o.interval
 	o.interval, o.cents = interval, cents
@@ -167,7 +167,7 @@ func (o *oracle) cancelAt(immediately bool, now time.Time) {
 		o.ended = true
 	case immediately:
 		if o.paid && o.interval != Once && at.Before(o.end) {
-			o.add(Credit, -o.back(at), at)
+			o.add(Credit, -o.refund(at), at)
 		}
 		o.ended = true
 	case o.cancel.IsZero() && !o.end.After(now):

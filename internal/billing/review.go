@@ -28,14 +28,14 @@ type Review struct {
 type Reviewed struct {
 	// At is the time of the review.
 	At time.Time
-	// Digest is that of what the approval charges, and of the subscriptions that it changes.
+	// Digest is the digest of the charges of the approval and of the subscriptions that it changes.
 	Digest []byte
 }
 
 // Seen returns what an approval of the review must find unchanged.
 func (r Review) Seen() Reviewed { return Reviewed{At: r.At, Digest: digestOfItems(r.Items)} }
 
-// digestOfItems returns the digest of what an approval of the items charges, and of the subscriptions that it changes.
+// digestOfItems returns the digest of the items' charges and of the subscriptions that they change.
 func digestOfItems(items []ReviewedItem) []byte {
 	var shown []any
 	for _, item := range items {

@@ -180,3 +180,15 @@ func TestRuleApprovingOnce(t *testing.T) {
 		check.Equal(t, failures(mayAnswer(tc.by, tc.c, owners, now)), tc.want, "%s", tc.name)
 	}
 }
+
+// A limit of a list to one side never adds a side that the principal may not read.
+func TestSidesWithinALimit(t *testing.T) {
+	both, partner, merchant := Side{Partner: true, Merchant: true}, Side{Partner: true}, Side{Merchant: true}
+	for _, tc := range []struct{ side, limit, want Side }{
+		{both, Side{}, both}, {both, partner, partner}, {both, merchant, merchant}, {both, both, both},
+		{partner, Side{}, partner}, {partner, partner, partner}, {partner, merchant, Side{}},
+		{merchant, merchant, merchant}, {merchant, partner, Side{}}, {Side{}, both, Side{}},
+	} {
+		check.Equal(t, tc.side.within(tc.limit), tc.want, "%+v within %+v", tc.side, tc.limit)
+	}
+}

@@ -295,7 +295,7 @@ func TestVerifyCreditsOfChangesAndEnds(t *testing.T) {
 		for i := range all {
 			all[i].ID, all[i].Status = uuid.UUID{1, byte(i)}, ChargePending
 		}
-		check.Equal(t, all[1].Amount.Minor, int64(-100), "%s: the credit of what is left", name)
+		check.Equal(t, all[1].Amount.Minor, int64(-100), "%s: the credit, at most the rest of the charge", name)
 		partner.CreditOf, partner.Amount.Minor = all[0].ID, -900
 		verify := func() []Finding {
 			return VerifySubscription(step.Subscription, append(slices.Clone(all), partner), date("2026-02-14"))
