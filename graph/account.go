@@ -13,6 +13,7 @@ import (
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
+	"latchkey/internal/membership"
 	"latchkey/internal/paging"
 	"latchkey/internal/token"
 )
@@ -24,6 +25,18 @@ func (r *Resolver) account(ctx context.Context, by *auth.Principal) *object.Acco
 		Key:  by.AccountID,
 		Read: sync.OnceValues(func() (account.Account, error) { return r.accounts.Account(ctx, by) }),
 	}
+}
+
+// updateAccount changes the settings of the principal's account that the input has.
+func (r *Resolver) updateAccount(ctx context.Context, by *auth.Principal, input model.UpdateAccountInput) error {
+	if err := membership.MaySetOffboardingPolicy(by); err != nil {
+		return err
+	}
+	if input.OffboardingPolicy == nil {
+		return fault.Errorf(fault.Invalid, "Nothing would change. Change at least one field.")
+	}
+	_, err := r.memberships.SetOffboardingPolicy(ctx, by, *input.OffboardingPolicy)
+	return err
 }
 
 // ownersOf returns the owners of stores, by user ID.

@@ -42,6 +42,14 @@ func (r *accountResolver) Features(ctx context.Context, obj *object.Account) ([]
 	return append([]scope.Feature{}, a.Features...), nil
 }
 
+func (r *accountResolver) OffboardingPolicy(ctx context.Context, obj *object.Account) (account.OffboardingPolicy, error) {
+	a, err := obj.Read()
+	if err != nil {
+		return "", err
+	}
+	return a.Offboarding, nil
+}
+
 func (r *accountResolver) Stores(ctx context.Context, obj *object.Account, filter *model.StoreFilterInput, before *string, after *string, first *int, last *int) (*object.StoreConnection, error) {
 	by, err := auth.From(ctx)
 	if err != nil {
@@ -57,6 +65,17 @@ func (r *accountResolver) Stores(ctx context.Context, obj *object.Account, filte
 	}
 	info, edges := object.Connect[object.StoreEdge](object.AccountStores, stores, object.NewStores(object.Nodes(stores)))
 	return &object.StoreConnection{PageInfo: info, Edges: edges}, nil
+}
+
+func (r *accountMutationsResolver) UpdateAccount(ctx context.Context, obj *model.AccountMutations, input model.UpdateAccountInput) (*model.UpdateAccountResult, error) {
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.updateAccount(ctx, by, input); err != nil {
+		return nil, inInput(err)
+	}
+	return &model.UpdateAccountResult{Account: *r.account(ctx, by)}, nil
 }
 
 func (r *storeResolver) Owner(ctx context.Context, obj *object.Store) (*object.User, error) {

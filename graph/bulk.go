@@ -30,7 +30,8 @@ func userRef(email, id *string) user.Ref {
 }
 
 func removalOf(input model.RemoveUserFromAccountInput) membership.Removal {
-	return membership.Removal{User: userRef(input.Email, input.UserID), RevokeTokens: isTrue(input.RevokeAPITokens)}
+	return membership.Removal{User: userRef(input.Email, input.UserID),
+		Offboarding: membership.OffboardingOf(input.RevokeAPITokens)}
 }
 
 func provisionRequest(input model.ProvisionUsersInput) membership.ProvisionRequest {
@@ -54,7 +55,7 @@ func provisionRequest(input model.ProvisionUsersInput) membership.ProvisionReque
 func deprovisionRequest(input model.DeprovisionUsersInput) membership.DeprovisionRequest {
 	req := membership.DeprovisionRequest{
 		Users: make([]user.Ref, len(input.Users)), DryRun: isTrue(input.DryRun),
-		RevokeTokens: isTrue(input.RevokeAPITokens),
+		Offboarding: membership.OffboardingOf(input.RevokeAPITokens),
 	}
 	for i, u := range input.Users {
 		req.Users[i] = userRef(u.Email, u.ID)

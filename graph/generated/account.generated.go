@@ -8,6 +8,7 @@ import (
 	"latchkey/graph/model"
 	"latchkey/graph/object"
 	"latchkey/graph/scalar"
+	"latchkey/internal/account"
 	"latchkey/internal/scope"
 	"math"
 	"strconv"
@@ -24,6 +25,7 @@ type AccountResolver interface {
 	AccountInfo(ctx context.Context, obj *object.Account) (*model.AccountInfo, error)
 	Owner(ctx context.Context, obj *object.Account) (*object.User, error)
 	Features(ctx context.Context, obj *object.Account) ([]scope.Feature, error)
+	OffboardingPolicy(ctx context.Context, obj *object.Account) (account.OffboardingPolicy, error)
 	Stores(ctx context.Context, obj *object.Account, filter *model.StoreFilterInput, before *string, after *string, first *int, last *int) (*object.StoreConnection, error)
 	APITokens(ctx context.Context, obj *object.Account, filter *model.APITokenFilterInput, before *string, after *string, first *int, last *int) (*object.APITokenConnection, error)
 	APIToken(ctx context.Context, obj *object.Account, id string) (*object.APIToken, error)
@@ -792,6 +794,29 @@ func (ec *executionContext) _Account_features(ctx context.Context, field graphql
 }
 func (ec *executionContext) fieldContext_Account_features(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Account", field, true, true, errors.New("field of type AccountFeature does not have child fields"))
+}
+
+func (ec *executionContext) _Account_offboardingPolicy(ctx context.Context, field graphql.CollectedField, obj *object.Account) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Account_offboardingPolicy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Account().OffboardingPolicy(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v account.OffboardingPolicy) graphql.Marshaler {
+			return ec.marshalNOffboardingPolicy2latchkeyᚋinternalᚋaccountᚐOffboardingPolicy(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Account_offboardingPolicy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Account", field, true, true, errors.New("field of type OffboardingPolicy does not have child fields"))
 }
 
 func (ec *executionContext) _Account_stores(ctx context.Context, field graphql.CollectedField, obj *object.Account) (ret graphql.Marshaler) {
@@ -1785,6 +1810,38 @@ func (ec *executionContext) fieldContext_StoreEdge_cursor(_ context.Context, fie
 	return graphql.NewScalarFieldContext("StoreEdge", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
+func (ec *executionContext) _UpdateAccountResult_account(ctx context.Context, field graphql.CollectedField, obj *model.UpdateAccountResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UpdateAccountResult_account(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Account, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v object.Account) graphql.Marshaler {
+			return ec.marshalNAccount2latchkeyᚋgraphᚋobjectᚐAccount(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_UpdateAccountResult_account(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "UpdateAccountResult",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Account(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 // endregion **************************** field.gotpl *****************************
 
 // region    **************************** input.gotpl *****************************
@@ -1821,6 +1878,36 @@ func (ec *executionContext) unmarshalInputStoreFilterInput(ctx context.Context, 
 				return it, err
 			}
 			it.StoreHashes = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputUpdateAccountInput(ctx context.Context, obj any) (model.UpdateAccountInput, error) {
+	var it model.UpdateAccountInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"offboardingPolicy"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "offboardingPolicy":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("offboardingPolicy"))
+			data, err := ec.unmarshalOOffboardingPolicy2ᚖlatchkeyᚋinternalᚋaccountᚐOffboardingPolicy(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.OffboardingPolicy = data
 		}
 	}
 	return it, nil
@@ -1937,6 +2024,44 @@ func (ec *executionContext) _Account(ctx context.Context, sel ast.SelectionSet, 
 					}
 				}()
 				res = ec._Account_features(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "offboardingPolicy":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Account_offboardingPolicy(ctx, field, obj)
 				if res == graphql.Null {
 					atomic.AddUint32(&fs.Invalids, 1)
 				}
@@ -2842,6 +2967,44 @@ func (ec *executionContext) _StoreEdge(ctx context.Context, sel ast.SelectionSet
 	return out
 }
 
+var updateAccountResultImplementors = []string{"UpdateAccountResult"}
+
+func (ec *executionContext) _UpdateAccountResult(ctx context.Context, sel ast.SelectionSet, obj *model.UpdateAccountResult) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, updateAccountResultImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("UpdateAccountResult")
+		case "account":
+			out.Values[i] = ec._UpdateAccountResult_account(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 // endregion **************************** object.gotpl ****************************
 
 // region    ***************************** type.gotpl *****************************
@@ -2891,6 +3054,47 @@ func (ec *executionContext) marshalNAccountFeature2ᚕlatchkeyᚋinternalᚋscop
 	}
 
 	return ret
+}
+
+func (ec *executionContext) unmarshalNOffboardingPolicy2latchkeyᚋinternalᚋaccountᚐOffboardingPolicy(ctx context.Context, v any) (account.OffboardingPolicy, error) {
+	tmp, err := scalar.UnmarshalString(v)
+	res := account.OffboardingPolicy(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNOffboardingPolicy2latchkeyᚋinternalᚋaccountᚐOffboardingPolicy(ctx context.Context, sel ast.SelectionSet, v account.OffboardingPolicy) graphql.Marshaler {
+	_ = sel
+	res := scalar.MarshalString(string(v))
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNUpdateAccountInput2latchkeyᚋgraphᚋmodelᚐUpdateAccountInput(ctx context.Context, v any) (model.UpdateAccountInput, error) {
+	res, err := ec.unmarshalInputUpdateAccountInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalOOffboardingPolicy2ᚖlatchkeyᚋinternalᚋaccountᚐOffboardingPolicy(ctx context.Context, v any) (*account.OffboardingPolicy, error) {
+	if v == nil {
+		return nil, nil
+	}
+	tmp, err := scalar.UnmarshalString(v)
+	res := account.OffboardingPolicy(tmp)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOOffboardingPolicy2ᚖlatchkeyᚋinternalᚋaccountᚐOffboardingPolicy(ctx context.Context, sel ast.SelectionSet, v *account.OffboardingPolicy) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := scalar.MarshalString(string(*v))
+	return res
 }
 
 func (ec *executionContext) unmarshalOStoreFilterInput2ᚖlatchkeyᚋgraphᚋmodelᚐStoreFilterInput(ctx context.Context, v any) (*model.StoreFilterInput, error) {

@@ -776,17 +776,18 @@ var plainTypes = plain.Types{
 	"StoreUser": {
 		Conditions: []string{"StoreUser"},
 		Fields: map[string]plain.Field{
-			"id":          {Number: 1},
-			"email":       {Number: 2},
-			"firstName":   {Number: 3},
-			"lastName":    {Number: 4},
-			"locale":      {Number: 5},
-			"pending":     {Number: 6},
-			"lastLoginAt": {Number: 7},
-			"permissions": {Number: 8},
-			"role":        {Number: 9},
-			"status":      {Number: 10},
-			"updatedAt":   {Number: 11},
+			"id":            {Number: 1},
+			"email":         {Number: 2},
+			"firstName":     {Number: 3},
+			"lastName":      {Number: 4},
+			"locale":        {Number: 5},
+			"pending":       {Number: 6},
+			"deactivatedAt": {Number: 7},
+			"lastLoginAt":   {Number: 8},
+			"permissions":   {Number: 9},
+			"role":          {Number: 10},
+			"status":        {Number: 11},
+			"updatedAt":     {Number: 12},
 		},
 	},
 	"StoreUserConnection": {
@@ -892,6 +893,12 @@ var plainTypes = plain.Types{
 			"store":   {Number: 2, Object: "Store"},
 		},
 	},
+	"UpdateAccountResult": {
+		Conditions: []string{"UpdateAccountResult"},
+		Fields: map[string]plain.Field{
+			"account": {Number: 1, Object: "Account"},
+		},
+	},
 	"UpdateApiTokenResult": {
 		Conditions: []string{"UpdateApiTokenResult"},
 		Fields: map[string]plain.Field{
@@ -913,13 +920,14 @@ var plainTypes = plain.Types{
 	"User": {
 		Conditions: []string{"User", "Node"},
 		Fields: map[string]plain.Field{
-			"id":        {Number: 1},
-			"email":     {Number: 2},
-			"firstName": {Number: 3},
-			"lastName":  {Number: 4},
-			"locale":    {Number: 5},
-			"pending":   {Number: 6},
-			"createdAt": {Number: 7},
+			"id":            {Number: 1},
+			"email":         {Number: 2},
+			"firstName":     {Number: 3},
+			"lastName":      {Number: 4},
+			"locale":        {Number: 5},
+			"pending":       {Number: 6},
+			"deactivatedAt": {Number: 7},
+			"createdAt":     {Number: 8},
 		},
 	},
 	"UserChange": {
@@ -3907,12 +3915,18 @@ func (ec *executionContext) plainStoreUser(ctx context.Context, b []byte, sel pl
 			v := obj.Pending()
 			b = strconv.AppendBool(b, v)
 
-		case 7: // lastLoginAt
+		case 7: // deactivatedAt
+			v := obj.DeactivatedAt()
+			if b, ok = scalar.AppendDateTime(b, v); !ok {
+				b = plain.AppendNull(b)
+			}
+
+		case 8: // lastLoginAt
 			if b, ok = scalar.AppendDateTime(b, obj.LastLoginAt); !ok {
 				b = plain.AppendNull(b)
 			}
 
-		case 8: // permissions
+		case 9: // permissions
 			b = append(b, '[')
 			for i0 := range obj.Permissions {
 				if i0 > 0 {
@@ -3922,14 +3936,15 @@ func (ec *executionContext) plainStoreUser(ctx context.Context, b []byte, sel pl
 			}
 			b = append(b, ']')
 
-		case 9: // role
+		case 10: // role
 			v := obj.Role()
 			b = plain.AppendString(b, string(v))
 
-		case 10: // status
-			b = plain.AppendString(b, string(obj.Status))
+		case 11: // status
+			v := obj.EffectiveStatus()
+			b = plain.AppendString(b, string(v))
 
-		case 11: // updatedAt
+		case 12: // updatedAt
 			if b, ok = scalar.AppendDateTime(b, obj.UpdatedAt); !ok {
 				b = plain.AppendNull(b)
 			}
@@ -4368,6 +4383,25 @@ func (ec *executionContext) plainTransferOwnershipResult(ctx context.Context, b 
 	return sel.Close(b), true
 }
 
+func (ec *executionContext) plainUpdateAccountResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.UpdateAccountResult) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"UpdateAccountResult"`...)
+		case 1: // account
+			if b, ok = ec.plainAccount(ctx, b, f.Sub, &obj.Account); !ok {
+				return b, false
+			}
+
+		}
+	}
+	return sel.Close(b), true
+}
+
 func (ec *executionContext) plainUpdateApiTokenResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.UpdateAPITokenResult) ([]byte, bool) {
 	var ok bool
 	_ = ok
@@ -4459,7 +4493,12 @@ func (ec *executionContext) plainUser(ctx context.Context, b []byte, sel plain.S
 		case 6: // pending
 			b = strconv.AppendBool(b, obj.Pending)
 
-		case 7: // createdAt
+		case 7: // deactivatedAt
+			if b, ok = scalar.AppendDateTime(b, obj.DeactivatedAt); !ok {
+				b = plain.AppendNull(b)
+			}
+
+		case 8: // createdAt
 			if b, ok = scalar.AppendDateTime(b, obj.CreatedAt); !ok {
 				return b, false
 			}
@@ -4597,7 +4636,8 @@ func (ec *executionContext) plainUserStore(ctx context.Context, b []byte, sel pl
 			}
 
 		case 3: // status
-			b = plain.AppendString(b, string(obj.Status))
+			v := obj.EffectiveStatus()
+			b = plain.AppendString(b, string(v))
 
 		case 4: // permissions
 			b = append(b, '[')
@@ -8050,6 +8090,20 @@ func (ec *executionContext) marshalOTransferOwnershipResult2ᚖlatchkeyᚋgraph�
 		}
 	}
 	return ec._TransferOwnershipResult(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOUpdateAccountResult2ᚖlatchkeyᚋgraphᚋmodelᚐUpdateAccountResult(ctx context.Context, sel ast.SelectionSet, v *model.UpdateAccountResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "UpdateAccountResult", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainUpdateAccountResult(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._UpdateAccountResult(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalOUpdateApiTokenResult2ᚖlatchkeyᚋgraphᚋmodelᚐUpdateAPITokenResult(ctx context.Context, sel ast.SelectionSet, v *model.UpdateAPITokenResult) graphql.Marshaler {

@@ -116,6 +116,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputSubscriptionFiltersInput,
 		ec.unmarshalInputSuspendSubscriptionInput,
 		ec.unmarshalInputTransferOwnershipInput,
+		ec.unmarshalInputUpdateAccountInput,
 		ec.unmarshalInputUpdateApiTokenInput,
 		ec.unmarshalInputUpdateUserInput,
 		ec.unmarshalInputUpdateWebhookInput,
@@ -361,6 +362,12 @@ type Account implements Node @node(scopes: [], ownStore: true) {
   features: [AccountFeature!]! @requires(scopes: ["account_read"])
 
   """
+  What happens by default to the API tokens that a user knows when the user is removed or deactivated. Requires the
+  ` + "`" + `account_read` + "`" + ` scope.
+  """
+  offboardingPolicy: OffboardingPolicy! @requires(scopes: ["account_read"])
+
+  """
   The account's stores, newest first. Requires the ` + "`" + `account_stores_read` + "`" + ` scope. A session without it reads the stores
   that the user owns or is a member of.
   """
@@ -384,6 +391,40 @@ type Account implements Node @node(scopes: [], ownStore: true) {
 type AccountInfo {
   "The name of the business."
   name: String!
+}
+
+"""
+What happens to the API tokens that a user created, or whose secret the user saw, when the user is removed from the
+account or deactivated in it. In either case the result and the audit event list the tokens.
+"""
+enum OffboardingPolicy {
+  "The tokens keep working until they are revoked. The policy of a new account."
+  KEEP_TOKENS
+  "The tokens are revoked immediately."
+  REVOKE_TOKENS
+}
+
+extend type AccountMutations {
+  """
+  Updates the settings of the account. Omitted fields are left unchanged. Requires a session of the account's owner. API
+  tokens cannot update the account.
+  """
+  updateAccount(
+    "The settings to change."
+    input: UpdateAccountInput!
+  ): UpdateAccountResult @requires(scopes: [], ownAccount: true)
+}
+
+"The settings of an account to change. Omitted fields are left unchanged."
+input UpdateAccountInput {
+  "What happens by default to the API tokens that a user knows when the user is removed or deactivated."
+  offboardingPolicy: OffboardingPolicy
+}
+
+"The account after the update."
+type UpdateAccountResult {
+  "The account."
+  account: Account!
 }
 
 "The optional features of an account."
@@ -2712,6 +2753,11 @@ type User implements Node @node(scopes: ["account_users_read"]) {
   externalId: String
   "Whether the user has not yet accepted the account membership. A pending membership gives no access."
   pending: Boolean!
+  """
+  When the account membership was deactivated. Null if it is not. A deactivated membership gives no access; its store
+  memberships stay and are ` + "`" + `INACTIVE` + "`" + `.
+  """
+  deactivatedAt: DateTime
   "When the user was created."
   createdAt: DateTime!
   """
@@ -2862,6 +2908,8 @@ type StoreUser {
   locale: String!
   "Whether the user has not yet accepted the account membership. A pending membership gives no access."
   pending: Boolean!
+  "When the account membership was deactivated. Null if it is not. A deactivated membership gives no access."
+  deactivatedAt: DateTime
   "When the user last signed in to this store. Null if the user has never signed in to it."
   lastLoginAt: DateTime
   "The user's permissions in this store, by name, such as ` + "`" + `Manage_Users` + "`" + `."
@@ -2878,7 +2926,10 @@ type StoreUser {
 enum StoreUserStatus {
   "The user can sign in to the store."
   ACTIVE
-  "The user cannot sign in to the store until the membership is active again."
+  """
+  The user cannot sign in to the store until the membership is active again. Also the status of every store membership
+  of a user whose account membership is deactivated; reactivating the user restores the previous status.
+  """
   INACTIVE
 }
 
@@ -2914,7 +2965,8 @@ type AccountMutations {
 
   """
   Removes a user from the account and from all of its stores, and ends the user's sessions there. The owners of the
-  account and of its stores cannot be removed: ` + "`" + `CONFLICT` + "`" + `. Requires the ` + "`" + `account_users_delete` + "`" + ` scope.
+  account and of its stores cannot be removed: ` + "`" + `CONFLICT` + "`" + `. The account's off-boarding policy decides about the API
+  tokens that the user knows, unless the input does. Requires the ` + "`" + `account_users_delete` + "`" + ` scope.
   """
   removeUserFromAccount(
     "The user to remove."
@@ -2943,7 +2995,8 @@ type AccountMutations {
 
   """
   Removes users from the account and from all of its stores. Each item succeeds or fails as a whole. An email address
-  that is not in the account is ` + "`" + `UNCHANGED` + "`" + `, so the mutation can be repeated. Requires the ` + "`" + `account_users_delete` + "`" + ` scope.
+  that is not in the account is ` + "`" + `UNCHANGED` + "`" + `, so the mutation can be repeated. The account's off-boarding policy decides
+  about the API tokens that the users know, unless the input does. Requires the ` + "`" + `account_users_delete` + "`" + ` scope.
   """
   deprovisionUsers(
     "The users to remove."
@@ -2960,7 +3013,8 @@ input ProvisionUsersInput {
   """
   Whether to remove every other user from the account. Owners stay and are reported as ` + "`" + `FAILED` + "`" + `. The whole mutation
   fails if an item is invalid, because a mistyped email address could cause the removal of its user, or if more than
-  1,000 users would be removed. Requires the ` + "`" + `account_users_delete` + "`" + ` scope. The default is false.
+  1,000 users would be removed. The account's off-boarding policy decides about the API tokens that they know. Requires
+  the ` + "`" + `account_users_delete` + "`" + ` scope. The default is false.
   """
   removeOthers: Boolean
 }
@@ -3078,8 +3132,9 @@ input DeprovisionUsersInput {
   "Whether to report what would change, without changing anything. The default is false."
   dryRun: Boolean
   """
-  Whether to immediately revoke the API tokens that the users created or whose secret they saw. Requires the
-  ` + "`" + `account_api_tokens_write` + "`" + ` scope. The default is false.
+  Whether to immediately revoke the API tokens that the users created or whose secret they saw. True requires the
+  ` + "`" + `account_api_tokens_write` + "`" + ` scope. If omitted or null, the account's ` + "`" + `offboardingPolicy` + "`" + ` decides, and no further scope
+  is required.
   """
   revokeApiTokens: Boolean
 }
@@ -3129,8 +3184,9 @@ input RemoveUserFromAccountInput {
   "The ID of the user."
   userId: ID
   """
-  Whether to immediately revoke the API tokens that the user created or whose secret the user saw. Requires the
-  ` + "`" + `account_api_tokens_write` + "`" + ` scope. The default is false.
+  Whether to immediately revoke the API tokens that the user created or whose secret the user saw. True requires the
+  ` + "`" + `account_api_tokens_write` + "`" + ` scope. If omitted or null, the account's ` + "`" + `offboardingPolicy` + "`" + ` decides, and no further scope
+  is required.
   """
   revokeApiTokens: Boolean
 }
@@ -3146,7 +3202,7 @@ type RemoveUserFromAccountResult {
   ` + "`" + `account_api_tokens_read` + "`" + ` scope.
   """
   apiTokensToReview: [ApiToken!]! @requires(scopes: ["account_api_tokens_read"])
-  "The IDs of those API tokens that were revoked now, because the input requested it."
+  "The IDs of those API tokens that were revoked now, because the input or the account's off-boarding policy says so."
   revokedApiTokenIds: [ID!]!
 }
 
@@ -3752,6 +3808,8 @@ func (ec *executionContext) childFields_Account(ctx context.Context, field graph
 		return ec.fieldContext_Account_owner(ctx, field)
 	case "features":
 		return ec.fieldContext_Account_features(ctx, field)
+	case "offboardingPolicy":
+		return ec.fieldContext_Account_offboardingPolicy(ctx, field)
 	case "stores":
 		return ec.fieldContext_Account_stores(ctx, field)
 	case "apiTokens":
@@ -3804,6 +3862,8 @@ func (ec *executionContext) childFields_AccountMutations(ctx context.Context, fi
 		return ec.fieldContext_AccountMutations_provisionUsers(ctx, field)
 	case "deprovisionUsers":
 		return ec.fieldContext_AccountMutations_deprovisionUsers(ctx, field)
+	case "updateAccount":
+		return ec.fieldContext_AccountMutations_updateAccount(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AccountMutations", field.Name)
 }
@@ -4926,6 +4986,8 @@ func (ec *executionContext) childFields_StoreUser(ctx context.Context, field gra
 		return ec.fieldContext_StoreUser_locale(ctx, field)
 	case "pending":
 		return ec.fieldContext_StoreUser_pending(ctx, field)
+	case "deactivatedAt":
+		return ec.fieldContext_StoreUser_deactivatedAt(ctx, field)
 	case "lastLoginAt":
 		return ec.fieldContext_StoreUser_lastLoginAt(ctx, field)
 	case "permissions":
@@ -5112,6 +5174,14 @@ func (ec *executionContext) childFields_TransferOwnershipResult(ctx context.Cont
 	return nil, fmt.Errorf("no field named %q was found under type TransferOwnershipResult", field.Name)
 }
 
+func (ec *executionContext) childFields_UpdateAccountResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "account":
+		return ec.fieldContext_UpdateAccountResult_account(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpdateAccountResult", field.Name)
+}
+
 func (ec *executionContext) childFields_UpdateApiTokenResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "apiToken":
@@ -5152,6 +5222,8 @@ func (ec *executionContext) childFields_User(ctx context.Context, field graphql.
 		return ec.fieldContext_User_externalId(ctx, field)
 	case "pending":
 		return ec.fieldContext_User_pending(ctx, field)
+	case "deactivatedAt":
+		return ec.fieldContext_User_deactivatedAt(ctx, field)
 	case "createdAt":
 		return ec.fieldContext_User_createdAt(ctx, field)
 	case "updatedAt":

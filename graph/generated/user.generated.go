@@ -27,6 +27,7 @@ type AccountMutationsResolver interface {
 	TransferOwnership(ctx context.Context, obj *model.AccountMutations, input model.TransferOwnershipInput) (*model.TransferOwnershipResult, error)
 	ProvisionUsers(ctx context.Context, obj *model.AccountMutations, input model.ProvisionUsersInput) (*model.ProvisionUsersResult, error)
 	DeprovisionUsers(ctx context.Context, obj *model.AccountMutations, input model.DeprovisionUsersInput) (*model.DeprovisionUsersResult, error)
+	UpdateAccount(ctx context.Context, obj *model.AccountMutations, input model.UpdateAccountInput) (*model.UpdateAccountResult, error)
 }
 type StoreUserResolver interface {
 	Apps(ctx context.Context, obj *object.StoreUser, before *string, after *string, first *int, last *int) (*object.AppsConnection, error)
@@ -113,6 +114,20 @@ func (ec *executionContext) field_AccountMutations_transferOwnership_args(ctx co
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (model.TransferOwnershipInput, error) {
 			return ec.unmarshalNTransferOwnershipInput2latchkeyᚋgraphᚋmodelᚐTransferOwnershipInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_AccountMutations_updateAccount_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.UpdateAccountInput, error) {
+			return ec.unmarshalNUpdateAccountInput2latchkeyᚋgraphᚋmodelᚐUpdateAccountInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -513,6 +528,50 @@ func (ec *executionContext) fieldContext_AccountMutations_deprovisionUsers(ctx c
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_AccountMutations_deprovisionUsers_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _AccountMutations_updateAccount(ctx context.Context, field graphql.CollectedField, obj *model.AccountMutations) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AccountMutations_updateAccount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.AccountMutations().UpdateAccount(ctx, obj, fc.Args["input"].(model.UpdateAccountInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.UpdateAccountResult) graphql.Marshaler {
+			return ec.marshalOUpdateAccountResult2ᚖlatchkeyᚋgraphᚋmodelᚐUpdateAccountResult(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_AccountMutations_updateAccount(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "AccountMutations",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UpdateAccountResult(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_AccountMutations_updateAccount_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -1588,6 +1647,29 @@ func (ec *executionContext) fieldContext_StoreUser_pending(_ context.Context, fi
 	return graphql.NewScalarFieldContext("StoreUser", field, true, false, errors.New("field of type Boolean does not have child fields"))
 }
 
+func (ec *executionContext) _StoreUser_deactivatedAt(ctx context.Context, field graphql.CollectedField, obj *object.StoreUser) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_StoreUser_deactivatedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DeactivatedAt(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalODateTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_StoreUser_deactivatedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("StoreUser", field, true, false, errors.New("field of type DateTime does not have child fields"))
+}
+
 func (ec *executionContext) _StoreUser_lastLoginAt(ctx context.Context, field graphql.CollectedField, obj *object.StoreUser) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1666,7 +1748,7 @@ func (ec *executionContext) _StoreUser_status(ctx context.Context, field graphql
 			return ec.fieldContext_StoreUser_status(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Status, nil
+			return obj.EffectiveStatus(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v user.Status) graphql.Marshaler {
@@ -1677,7 +1759,7 @@ func (ec *executionContext) _StoreUser_status(ctx context.Context, field graphql
 	)
 }
 func (ec *executionContext) fieldContext_StoreUser_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("StoreUser", field, false, false, errors.New("field of type StoreUserStatus does not have child fields"))
+	return graphql.NewScalarFieldContext("StoreUser", field, true, false, errors.New("field of type StoreUserStatus does not have child fields"))
 }
 
 func (ec *executionContext) _StoreUser_updatedAt(ctx context.Context, field graphql.CollectedField, obj *object.StoreUser) (ret graphql.Marshaler) {
@@ -2153,6 +2235,29 @@ func (ec *executionContext) _User_pending(ctx context.Context, field graphql.Col
 }
 func (ec *executionContext) fieldContext_User_pending(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("User", field, false, false, errors.New("field of type Boolean does not have child fields"))
+}
+
+func (ec *executionContext) _User_deactivatedAt(ctx context.Context, field graphql.CollectedField, obj *object.User) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_User_deactivatedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DeactivatedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalODateTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_User_deactivatedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("User", field, false, false, errors.New("field of type DateTime does not have child fields"))
 }
 
 func (ec *executionContext) _User_createdAt(ctx context.Context, field graphql.CollectedField, obj *object.User) (ret graphql.Marshaler) {
@@ -2837,7 +2942,7 @@ func (ec *executionContext) _UserStore_status(ctx context.Context, field graphql
 			return ec.fieldContext_UserStore_status(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Status, nil
+			return obj.EffectiveStatus(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v user.Status) graphql.Marshaler {
@@ -2848,7 +2953,7 @@ func (ec *executionContext) _UserStore_status(ctx context.Context, field graphql
 	)
 }
 func (ec *executionContext) fieldContext_UserStore_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("UserStore", field, false, false, errors.New("field of type StoreUserStatus does not have child fields"))
+	return graphql.NewScalarFieldContext("UserStore", field, true, false, errors.New("field of type StoreUserStatus does not have child fields"))
 }
 
 func (ec *executionContext) _UserStore_permissions(ctx context.Context, field graphql.CollectedField, obj *object.UserStore) (ret graphql.Marshaler) {
@@ -3914,6 +4019,11 @@ func (ec *executionContext) _AccountMutations(ctx context.Context, sel ast.Selec
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
+		case "updateAccount":
+			out.Values[i] = ec._AccountMutations_updateAccount(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -4581,6 +4691,11 @@ func (ec *executionContext) _StoreUser(ctx context.Context, sel ast.SelectionSet
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "deactivatedAt":
+			out.Values[i] = ec._StoreUser_deactivatedAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "lastLoginAt":
 			out.Values[i] = ec._StoreUser_lastLoginAt(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
@@ -4948,6 +5063,11 @@ func (ec *executionContext) _User(ctx context.Context, sel ast.SelectionSet, obj
 		case "pending":
 			out.Values[i] = ec._User_pending(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "deactivatedAt":
+			out.Values[i] = ec._User_deactivatedAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "createdAt":

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"latchkey/graph/object"
+	"latchkey/internal/account"
 	"latchkey/internal/auth"
 	"latchkey/internal/billing"
 	"latchkey/internal/eventsource"
@@ -479,8 +480,9 @@ type DeprovisionUsersInput struct {
 	Users []UserIdentifierInput `json:"users"`
 	// Whether to report what would change, without changing anything. The default is false.
 	DryRun *bool `json:"dryRun,omitempty"`
-	// Whether to immediately revoke the API tokens that the users created or whose secret they saw. Requires the
-	// `account_api_tokens_write` scope. The default is false.
+	// Whether to immediately revoke the API tokens that the users created or whose secret they saw. True requires the
+	// `account_api_tokens_write` scope. If omitted or null, the account's `offboardingPolicy` decides, and no further scope
+	// is required.
 	RevokeAPITokens *bool `json:"revokeApiTokens,omitempty"`
 }
 
@@ -594,7 +596,8 @@ type ProvisionUsersInput struct {
 	DryRun *bool `json:"dryRun,omitempty"`
 	// Whether to remove every other user from the account. Owners stay and are reported as `FAILED`. The whole mutation
 	// fails if an item is invalid, because a mistyped email address could cause the removal of its user, or if more than
-	// 1,000 users would be removed. Requires the `account_users_delete` scope. The default is false.
+	// 1,000 users would be removed. The account's off-boarding policy decides about the API tokens that they know. Requires
+	// the `account_users_delete` scope. The default is false.
 	RemoveOthers *bool `json:"removeOthers,omitempty"`
 }
 
@@ -636,8 +639,9 @@ type RemoveUserFromAccountInput struct {
 	Email *string `json:"email,omitempty"`
 	// The ID of the user.
 	UserID *string `json:"userId,omitempty"`
-	// Whether to immediately revoke the API tokens that the user created or whose secret the user saw. Requires the
-	// `account_api_tokens_write` scope. The default is false.
+	// Whether to immediately revoke the API tokens that the user created or whose secret the user saw. True requires the
+	// `account_api_tokens_write` scope. If omitted or null, the account's `offboardingPolicy` decides, and no further scope
+	// is required.
 	RevokeAPITokens *bool `json:"revokeApiTokens,omitempty"`
 }
 
@@ -650,7 +654,7 @@ type RemoveUserFromAccountResult struct {
 	// The API tokens that were active and that the user created or whose secret the user saw. Requires the
 	// `account_api_tokens_read` scope.
 	APITokensToReview []object.APIToken `json:"apiTokensToReview"`
-	// The IDs of those API tokens that were revoked now, because the input requested it.
+	// The IDs of those API tokens that were revoked now, because the input or the account's off-boarding policy says so.
 	RevokedAPITokenIds []string `json:"revokedApiTokenIds"`
 }
 
@@ -896,6 +900,18 @@ type TransferOwnershipResult struct {
 	Account object.Account `json:"account"`
 	// The store that was transferred. Null if the account was transferred.
 	Store *object.Store `json:"store,omitempty"`
+}
+
+// The settings of an account to change. Omitted fields are left unchanged.
+type UpdateAccountInput struct {
+	// What happens by default to the API tokens that a user knows when the user is removed or deactivated.
+	OffboardingPolicy *account.OffboardingPolicy `json:"offboardingPolicy,omitempty"`
+}
+
+// The account after the update.
+type UpdateAccountResult struct {
+	// The account.
+	Account object.Account `json:"account"`
 }
 
 // The fields of an API token to change. Omitted fields are left unchanged.

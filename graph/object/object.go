@@ -177,6 +177,9 @@ func (u StoreUser) Locale() string { return u.User.Locale }
 // Pending reports whether the user has not yet accepted the account membership.
 func (u StoreUser) Pending() bool { return u.User.Pending }
 
+// DeactivatedAt is when the account membership was deactivated; zero if it is not.
+func (u StoreUser) DeactivatedAt() time.Time { return u.User.DeactivatedAt }
+
 // APIToken is an API token with its siblings, as of the time of its view.
 type APIToken struct {
 	token.Token

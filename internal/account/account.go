@@ -32,7 +32,26 @@ type Account struct {
 	Features  []scope.Feature
 	Status    Status
 	CreatedAt time.Time
+	// Offboarding is what happens by default to the API tokens whose secrets a user
+	// knows when the user is removed or deactivated.
+	Offboarding OffboardingPolicy
 }
+
+// OffboardingPolicy says what happens to the API tokens whose secrets a user knows when
+// the user is removed from the account or deactivated in it.
+type OffboardingPolicy string
+
+// The off-boarding policies. Either way, the result and the audit event of the removal or
+// deactivation list the tokens.
+const (
+	// KeepTokens: the tokens keep working. It is the policy of a new account.
+	KeepTokens OffboardingPolicy = "KEEP_TOKENS"
+	// RevokeTokens: the tokens are revoked in the same transaction.
+	RevokeTokens OffboardingPolicy = "REVOKE_TOKENS"
+)
+
+// OffboardingPolicies returns all policies.
+func OffboardingPolicies() []OffboardingPolicy { return []OffboardingPolicy{KeepTokens, RevokeTokens} }
 
 // Has reports whether the account is enrolled in the feature.
 func (a Account) Has(f scope.Feature) bool { return slices.Contains(a.Features, f) }

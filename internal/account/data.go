@@ -13,6 +13,8 @@ type accountData struct {
 	AccountInfo accountInfoData `json:"accountInfo"`
 	Owner       ownerData       `json:"owner"`
 	Features    []scope.Feature `json:"features"`
+
+	OffboardingPolicy OffboardingPolicy `json:"offboardingPolicy"`
 }
 
 type accountInfoData struct {
@@ -37,6 +39,7 @@ func (a Account) Data() json.RawMessage {
 	return audit.DataOf(accountData{
 		ID: audit.TargetAccount.ID(a.ID.String()), AccountInfo: accountInfoData{a.Name},
 		Owner: ownerData{audit.TargetUser.ID(a.OwnerID.String())}, Features: audit.List(a.Features),
+		OffboardingPolicy: a.Offboarding,
 	})
 }
 

@@ -71,6 +71,10 @@ const (
 	UserUpdated        Action = "user.updated"
 	UserAdded          Action = "user.added"
 	UserRemoved        Action = "user.removed"
+	// UserDeactivated and UserReactivated: a user's membership in the account was
+	// deactivated, or made active again.
+	UserDeactivated Action = "user.deactivated"
+	UserReactivated Action = "user.reactivated"
 	// Changes to a user's membership in a store.
 	StoreUserAdded   Action = "store_user.added"
 	StoreUserUpdated Action = "store_user.updated"
@@ -138,7 +142,8 @@ func Actions() []Action {
 	return []Action{
 		APITokenCreated, APITokenUpdated, APITokenRotated, APITokenRevoked, APITokenExpiring, APITokenExpired,
 		AccessTokenGranted, AccessTokenRevoked,
-		UserCreated, UserInvited, UserAdded, UserAccepted, UserDeclined, UserUpdated, UserRemoved,
+		UserCreated, UserInvited, UserAdded, UserAccepted, UserDeclined, UserUpdated, UserDeactivated, UserReactivated,
+		UserRemoved,
 		StoreUserAdded, StoreUserUpdated, StoreUserRemoved, OwnershipTransferred,
 		SignInFailed, SessionStarted, SessionEnded, PasswordSet, PasswordRemoved, TOTPEnabled, TOTPDisabled,
 		RecoveryCodesRenewed, RecoveryCodeUsed,

@@ -12,7 +12,7 @@ type Type string
 var types = []Type{
 	"api_token.created", "api_token.updated", "api_token.rotated", "api_token.revoked", "api_token.expiring",
 	"api_token.expired",
-	"user.added", "user.updated", "user.removed",
+	"user.added", "user.updated", "user.deactivated", "user.reactivated", "user.removed",
 	"store_user.added", "store_user.updated", "store_user.removed",
 	"account.updated",
 	"store.added", "store.updated", "store.suspended",

@@ -93,13 +93,18 @@ func (p userCommands) deprovision() *cobra.Command {
 	}
 	r := newBulkCommand(p.program, c)
 	r.addresses = true
-	revokes := c.Flags().Bool("revoke-api-tokens", false, "revoke the API tokens that they may know")
+	revokes := c.Flags().Bool("revoke-api-tokens", false,
+		"revoke the API tokens that they may know, or keep them with =false; by default the account's off-boarding policy decides")
 	c.RunE = p.runs(func(c *cobra.Command, emails []string) error {
 		if (len(emails) > 0) == c.Flags().Changed("file") {
 			r.in.wrong("--file", "give either --file or e-mail addresses.")
 		}
 		return r.act(c, emails, func(ctx context.Context, j *run.Job, from run.Source) error {
-			return j.Deprovision(ctx, from, run.Leave{DryRun: r.dryRun, RevokeAPITokens: *revokes})
+			leave := run.Leave{DryRun: r.dryRun}
+			if c.Flags().Changed("revoke-api-tokens") {
+				leave.RevokeAPITokens = revokes
+			}
+			return j.Deprovision(ctx, from, leave)
 		})
 	})
 	return c

@@ -70,7 +70,7 @@ const (
 	placesElsewhere = `coalesce((SELECT string_agg(CAST(p.store_id AS text) || ' ' || p.permissions, ';' ORDER BY p.store_id) FROM store_users AS p
 				WHERE p.user_id = s.user_id AND p.account_id = s.account_id AND p.status = 'ACTIVE' AND a.owner_id <> s.user_id
 					AND NOT EXISTS (SELECT 1 FROM stores AS o WHERE o.account_id = p.account_id AND o.id = p.store_id AND o.owner_id = s.user_id)), '')`
-	isMember     = `EXISTS (SELECT 1 FROM account_users AS m WHERE m.account_id = s.account_id AND m.user_id = s.user_id AND m.accepted_at IS NOT NULL)`
+	isMember     = `EXISTS (SELECT 1 FROM account_users AS m WHERE m.account_id = s.account_id AND m.user_id = s.user_id AND m.accepted_at IS NOT NULL AND m.deactivated_at IS NULL)`
 	fromSessions = `
 		FROM sessions AS s
 		JOIN accounts AS a ON a.id = s.account_id`
@@ -236,8 +236,8 @@ type sessionFacts struct {
 	Member          bool
 }
 
-// record returns the record of a session. A session of a user who is not a member of its account any more, or has not
-// accepted the membership, counts as revoked. Owners are always members.
+// record returns the record of a session. A session of a user who is not a member of its account any more, who has not
+// accepted the membership, or whose membership is deactivated, counts as revoked. Owners are always members.
 func (f *sessionFacts) record() (access.Record, error) {
 	p := auth.Principal{
 		Kind: auth.Session, SessionID: f.ID, ID: f.UserID, PersonID: f.PersonID, Name: f.Email, AccountID: f.AccountID,

@@ -18,6 +18,8 @@ type accountRow struct {
 	// UserCount is kept by triggers and read by users.CountUsers.
 	UserCount int64 `gorm:"not null;->:false;<-:false"`
 
+	OffboardingPolicy string `gorm:"not null"`
+
 	Owner *userRow `gorm:"foreignKey:OwnerID;references:ID"`
 }
 
@@ -28,7 +30,7 @@ func (r accountRow) account() account.Account {
 	return account.Account{
 		ID: r.ID, Name: r.Name, OwnerID: r.OwnerID, Features: split[scope.Feature](r.Features),
 		Status:    account.Status(r.Status),
-		CreatedAt: r.CreatedAt.Time,
+		CreatedAt: r.CreatedAt.Time, Offboarding: account.OffboardingPolicy(r.OffboardingPolicy),
 	}
 }
 

@@ -1,6 +1,7 @@
 package gormdb
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -183,7 +184,7 @@ func (m manifests) MemberApps(ctx context.Context, accountID, memberID uuid.UUID
 func (m manifests) SaveAccount(ctx context.Context, a account.Account) error {
 	row := accountRow{
 		ID: a.ID, Name: a.Name, OwnerID: a.OwnerID, Features: joined(a.Features), Status: string(a.Status),
-		CreatedAt: instant{a.CreatedAt},
+		CreatedAt: instant{a.CreatedAt}, OffboardingPolicy: string(cmp.Or(a.Offboarding, account.KeepTokens)),
 	}
 	differs := func(tx *gorm.DB) *gorm.DB {
 		return tx.Table("accounts").Where("id = ? AND (status <> ? OR features <> ?)", a.ID, row.Status, row.Features)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
@@ -100,7 +101,7 @@ func TestBeginningsBesideTheRemoval(t *testing.T) {
 			begun.Wait()
 			change(t, handles[1], w, func(c user.Change) error {
 				return user.Leave(t.Context(), c, &auth.Principal{Kind: auth.Operator, AccountID: w.Account.ID},
-					[]user.Person{{User: u}}, noon)
+					[]user.Person{{User: u}}, noon, nil)
 			})
 			all.Wait()
 			left, err := handles[0].Users().Sessions(t.Context(), user.SessionSelection{UserID: u.ID}, noon)
@@ -154,7 +155,7 @@ func TestIssuingByTokensOfTheRemoved(t *testing.T) {
 			}
 			begun.Wait()
 			removed, err := leaving.Remove(t.Context(), owner,
-				membership.Removal{User: user.Ref{ID: &u.ID}, RevokeTokens: true})
+				membership.Removal{User: user.Ref{ID: &u.ID}, Offboarding: account.RevokeTokens})
 			must(t, err)
 			all.Wait()
 			issued, err := handles[0].Tokens().IssuedBy(t.Context(), w.Account.ID, []uuid.UUID{made.ID}, noon)

@@ -39,12 +39,12 @@ func (u users) StartSession(ctx context.Context, by auth.Actor, s user.Session, 
 }
 
 // holdMember locks a user's membership in an account and returns the user's address, folded. Rows that belong to a
-// membership, such as a session, are created only after this lock. A removal waits for the lock, or makes holdMember
-// return fault.NotFound (lockMembers).
+// membership, such as a session, are created only after this lock. A removal or a deactivation waits for the lock, or
+// makes holdMember return fault.NotFound (lockMembers).
 func holdMember(tx *gorm.DB, accountID, userID uuid.UUID) (folded string, err error) {
 	var found []string
 	q := tx.Table("account_users").Clauses(clause.Locking{Strength: "KEY SHARE"}).Where(
-		"account_id = ? AND user_id = ?", accountID, userID)
+		"account_id = ? AND user_id = ? AND deactivated_at IS NULL", accountID, userID)
 	if err := q.Pluck("email_folded", &found).Error; err != nil {
 		return "", err
 	}
@@ -54,7 +54,7 @@ func holdMember(tx *gorm.DB, accountID, userID uuid.UUID) (folded string, err er
 	return found[0], nil
 }
 
-// lockMembers locks memberships that are about to be removed. A transaction must
+// lockMembers locks memberships that are about to be removed or deactivated. A transaction must
 // call it before it reads what belongs to them: a session that is being started
 // is visible only once its transaction, which holds the membership, has ended.
 func lockMembers(tx *gorm.DB, accountID uuid.UUID, userIDs []uuid.UUID) error {

@@ -91,8 +91,8 @@ func (s signIns) person(ctx context.Context, where string, key any) (signin.Pers
 	return row.person(), nil
 }
 
-// Accounts returns the accounts of a person: those with a member of the same address. If the id is that of an
-// account's own record, it returns only that account.
+// Accounts returns the accounts of a person: those with a member of the same address who is not deactivated. If the id
+// is that of an account's own record, it returns only that account.
 func (s signIns) Accounts(ctx context.Context, personID uuid.UUID) ([]signin.Membership, error) {
 	who, err := one[userRow](s.engine.reader(ctx).Where("id = ?", personID), errNoPerson())
 	if fault.KindOf(err) == fault.NotFound {
@@ -109,7 +109,7 @@ func (s signIns) Accounts(ctx context.Context, personID uuid.UUID) ([]signin.Mem
 	}
 	q := s.engine.reader(ctx).Table("accounts").Select(
 		"accounts.*, m.user_id, m.accepted_at, u.vouched_by AS record_vouch").
-		Joins("JOIN account_users AS m ON m.account_id = accounts.id").Joins("JOIN users AS u ON u.id = m.user_id")
+		Joins("JOIN account_users AS m ON m.account_id = accounts.id AND m.deactivated_at IS NULL").Joins("JOIN users AS u ON u.id = m.user_id")
 	if who.isPerson() {
 		q = q.Where("m.email_folded = ?", who.EmailFolded)
 	} else {
@@ -217,6 +217,13 @@ func (s signIns) Begin(ctx context.Context, by auth.Actor, n signin.NewSession) 
 // Accept accepts a membership.
 func (s signIns) Accept(ctx context.Context, by auth.Actor, a signin.Acceptance) error {
 	return s.endingSessions(ctx, by, "accept a membership", a.UserID, func(tx *gorm.DB) ([]user.Session, error) {
+		// The membership is locked first: a removal or a deactivation locks it before links.
+		if _, err := holdMember(tx, a.AccountID, a.UserID); err != nil {
+			if a.Link != uuid.Nil && fault.KindOf(err) == fault.NotFound {
+				err = noLink()
+			}
+			return nil, err
+		}
 		// The transaction that deletes the link accepts; a later one fails.
 		if a.Link != uuid.Nil {
 			if used := tx.Delete(&linkRow{}, "id = ?", a.Link); used.Error != nil || used.RowsAffected == 0 {

@@ -37,13 +37,15 @@ type recordRow struct {
 	Locale     string    `sql:"a"`
 	CreatedAt  instant   `sql:"u"`
 	AcceptedAt instant   `sql:"a"`
+
+	DeactivatedAt instant `sql:"a"`
 }
 
 func (r recordRow) user() user.User {
 	return user.User{
 		ID: r.ID, Email: r.Email, FirstName: r.FirstName, LastName: r.LastName, Locale: r.Locale,
 		CreatedAt: r.CreatedAt.Time,
-		Pending:   r.AcceptedAt.IsZero(),
+		Pending:   r.AcceptedAt.IsZero(), DeactivatedAt: r.DeactivatedAt.Time,
 	}
 }
 
@@ -59,6 +61,8 @@ type accountUserRow struct {
 	CreatedAt   instant   `gorm:"not null"`
 	UpdatedAt   instant   `gorm:"not null;index:account_users_updated"`
 	ExternalID  *string   `gorm:"uniqueIndex:account_users_external,where:external_id IS NOT NULL"`
+	// DeactivatedAt is null while the membership is not deactivated.
+	DeactivatedAt instant
 
 	Account *accountRow `gorm:"foreignKey:AccountID;references:ID"`
 	User    *userRow    `gorm:"foreignKey:UserID;references:ID"`
@@ -108,10 +112,13 @@ func (r memberRow) member() user.StoreMember {
 type placeRow struct {
 	Place storeUserRow `gorm:"embedded;embeddedPrefix:place_" sql:"m"`
 	Store storeRow     `gorm:"embedded" sql:"s"`
+	// DeactivatedAt is that of the user's membership in the account.
+	DeactivatedAt instant `sql:"(SELECT a.deactivated_at FROM account_users AS a WHERE a.account_id = m.account_id AND a.user_id = m.user_id)"`
 }
 
 func (r placeRow) place() user.StorePlace {
-	return user.StorePlace{Place: r.Place.place(), UserID: r.Place.UserID, Store: r.Store.store()}
+	return user.StorePlace{Place: r.Place.place(), UserID: r.Place.UserID, Store: r.Store.store(),
+		Deactivated: !r.DeactivatedAt.IsZero()}
 }
 
 // personRow is an account's record of a user, with the membership. It is read from the tables of a recordRow.

@@ -198,19 +198,57 @@ func (c userChange) RemovePlaces(ctx context.Context, ids []uuid.UUID) error {
 // RemoveMembers removes users from the account and deletes the links with which it invited them.
 func (c userChange) RemoveMembers(ctx context.Context, ids []uuid.UUID) error {
 	for chunk := range slices.Chunk(ids, usersPerStatement) {
-		// A mailed link has the person's id, a displayed link the user's.
-		const of = "DELETE FROM links WHERE account_id = ? AND (user_id IN ? OR user_id IN (SELECT p.id FROM users AS p" +
-			" JOIN account_users AS m ON m.email_folded = p.email_folded WHERE m.account_id = ? AND m.user_id IN ?))"
-		tx := c.writing(ctx)
-		if err := tx.Exec(of, c.accountID, chunk, c.accountID, chunk).Error; err != nil {
-			return failed(ctx, "delete the links of users", err)
+		if err := c.deleteLinks(ctx, chunk); err != nil {
+			return err
 		}
-		if err := tx.Exec("DELETE FROM account_users WHERE account_id = ? AND user_id IN ?", c.accountID,
+		if err := c.writing(ctx).Exec("DELETE FROM account_users WHERE account_id = ? AND user_id IN ?", c.accountID,
 			chunk).Error; err != nil {
 			return failed(ctx, "remove users from the account", err)
 		}
 	}
 	return nil
+}
+
+// deleteLinks deletes the links with which the account invited the users. A mailed link has the person's id, a
+// displayed link the user's.
+func (c userChange) deleteLinks(ctx context.Context, ids []uuid.UUID) error {
+	const of = "DELETE FROM links WHERE account_id = ? AND (user_id IN ? OR user_id IN (SELECT p.id FROM users AS p" +
+		" JOIN account_users AS m ON m.email_folded = p.email_folded WHERE m.account_id = ? AND m.user_id IN ?))"
+	return failed(ctx, "delete the links of users",
+		c.writing(ctx).Exec(of, c.accountID, ids, c.accountID, ids).Error)
+}
+
+// DeactivateMembers deactivates members of the account and deletes the links with which it invited them.
+func (c userChange) DeactivateMembers(ctx context.Context, ids []uuid.UUID, at time.Time) error {
+	for chunk := range slices.Chunk(ids, usersPerStatement) {
+		if err := c.deleteLinks(ctx, chunk); err != nil {
+			return err
+		}
+	}
+	return c.setDeactivated(ctx, "deactivate users", ids, instant{at}, at)
+}
+
+// ReactivateMembers makes deactivated members of the account active.
+func (c userChange) ReactivateMembers(ctx context.Context, ids []uuid.UUID, at time.Time) error {
+	return c.setDeactivated(ctx, "reactivate users", ids, instant{}, at)
+}
+
+func (c userChange) setDeactivated(ctx context.Context, doing string, ids []uuid.UUID, deactivated instant,
+	at time.Time) error {
+	for chunk := range slices.Chunk(ids, usersPerStatement) {
+		q := c.writing(ctx).Table("account_users").Where("account_id = ? AND user_id IN ?", c.accountID, chunk)
+		err := q.Updates(map[string]any{"deactivated_at": deactivated, "updated_at": instant{at}}).Error
+		if err != nil {
+			return failed(ctx, doing, err)
+		}
+	}
+	return nil
+}
+
+// SetOffboardingPolicy changes the account's off-boarding policy.
+func (c userChange) SetOffboardingPolicy(ctx context.Context, policy account.OffboardingPolicy) error {
+	done := c.writing(ctx).Table("accounts").Where("id = ?", c.accountID).Update("offboarding_policy", string(policy))
+	return failed(ctx, "change the off-boarding policy", done.Error)
 }
 
 // EndSessions revokes the users' sessions. Until the transaction ends, no other transaction can start a session for

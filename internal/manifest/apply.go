@@ -241,7 +241,8 @@ func (a *application) account(ctx context.Context, d Account) error {
 	}
 	action := audit.AccountUpdated
 	if !known {
-		action, is = audit.AccountCreated, account.Account{ID: d.ID, CreatedAt: a.now}
+		action, is = audit.AccountCreated,
+			account.Account{ID: d.ID, CreatedAt: a.now, Offboarding: account.KeepTokens}
 	}
 	if err := a.loadMembers(ctx, d); err != nil {
 		return err
@@ -250,6 +251,7 @@ func (a *application) account(ctx context.Context, d Account) error {
 	details := []audit.Detail{set("name", &is.Name, d.Name), setStatus(&is.Status, d.Status),
 		a.setFeatures(&is, d.Features)}
 	if is.OwnerID != owner.ID {
+		a.checkOwner(owner, d.Line)
 		if known {
 			a.formerOwners[d.ID] = is.OwnerID
 		}
@@ -267,6 +269,13 @@ func (a *application) account(ctx context.Context, d Account) error {
 	}
 	return each(append([]string{d.Owner}, d.Users...),
 		func(email string) error { return a.addMember(ctx, d.ID, a.in(d.ID, email)) })
+}
+
+// checkOwner reports a new owner who is deactivated. Applying a manifest leaves deactivated users deactivated.
+func (a *application) checkOwner(owner user.Person, line int) {
+	if owner.Deactivated() {
+		a.Add(line, "user %s is deactivated in the account and cannot become an owner", owner.Email)
+	}
 }
 
 // setFeatures replaces the account's features with the declared ones.

@@ -91,7 +91,9 @@ func (a *application) setStoreOwner(is *account.Store, d Account, s Store) audit
 		return audit.Detail{}
 	}
 	is.OwnerID = owner
-	return audit.Detail{Name: "owner", Value: a.in(d.ID, cmp.Or(s.Owner, d.Owner)).Email}
+	next := a.in(d.ID, cmp.Or(s.Owner, d.Owner))
+	a.checkOwner(next, s.Line)
+	return audit.Detail{Name: "owner", Value: next.Email}
 }
 
 func aboutStore(s account.Store) subject {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/internal/account"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/token"
@@ -94,12 +95,11 @@ func (s *Service) provisionAtOnce(ctx context.Context, by *auth.Principal, req P
 		if err != nil {
 			return err
 		}
-		known, err := knownTo(ctx, c, plan.leaving, now)
-		if err != nil {
-			return err
-		}
-		if !req.DryRun {
-			err = plan.write(ctx, c)
+		var known map[uuid.UUID][]token.Token
+		if req.DryRun {
+			known, err = knownTo(ctx, c, plan.leaving, now)
+		} else {
+			known, err = plan.write(ctx, c)
 		}
 		r = Report{Items: report(plan.outcomes, known), DryRun: req.DryRun}
 		return err
@@ -134,7 +134,7 @@ func (s *Service) provisionInSlices(ctx context.Context, by *auth.Principal, req
 		return func(c Change) ([]Item, error) {
 			plan, err := planSlice(ctx, c, by, slice, s.now.Timestamp())
 			if err == nil {
-				err = plan.write(ctx, c)
+				_, err = plan.write(ctx, c)
 			}
 			if err != nil {
 				return nil, err
@@ -175,8 +175,8 @@ type DeprovisionRequest struct {
 	Users []user.Ref
 	// DryRun returns the outcomes without changing anything.
 	DryRun bool
-	// RevokeTokens revokes the tokens whose secrets they know, as in Removal.
-	RevokeTokens bool
+	// Offboarding is that of Removal.
+	Offboarding account.OffboardingPolicy
 }
 
 // Deprovision removes users from the principal's account, each completely or not at
@@ -185,7 +185,7 @@ type DeprovisionRequest struct {
 // fault.Invalid for too many users or none. It splits requests into slices as
 // Provision does.
 func (s *Service) Deprovision(ctx context.Context, by *auth.Principal, req DeprovisionRequest) (Report, error) {
-	if err := MayRemove(by, req.RevokeTokens); err != nil {
+	if err := mayAsk(by, req.Offboarding, nil); err != nil {
 		return Report{}, err
 	}
 	if err := checkBulk(len(req.Users)); err != nil {
@@ -194,18 +194,18 @@ func (s *Service) Deprovision(ctx context.Context, by *auth.Principal, req Depro
 	if req.DryRun {
 		r := Report{DryRun: true}
 		err := s.repo.View(ctx, by.Actor(), by.AccountID, func(c Change) error {
-			outcomes, leaving, err := planLeaving(ctx, c, by, leaverSlice{named: req.Users})
+			plan, err := planLeaving(ctx, c, by, leaverSlice{named: req.Users})
 			if err != nil {
 				return err
 			}
-			known, err := knownTo(ctx, c, leaving, s.now.Timestamp())
-			r.Items = report(outcomes, known)
+			known, err := knownTo(ctx, c, plan.leaving, s.now.Timestamp())
+			r.Items = report(plan.outcomes, known)
 			return err
 		})
 		return r, err
 	}
 	b := bulk{service: s, by: by}
-	items, err := b.remove(ctx, req.Users, req.RevokeTokens, func(i int) Outcome {
+	items, err := b.remove(ctx, req.Users, req.Offboarding, func(i int) Outcome {
 		if req.Users[i].Email == nil {
 			return Outcome{}
 		}
@@ -278,19 +278,20 @@ func (b *bulk) stop(err error) {
 }
 
 // remove removes users from the account. outcome returns an outcome that identifies the i-th user.
-func (b *bulk) remove(ctx context.Context, named []user.Ref, revoke bool, outcome func(i int) Outcome) ([]Item,
-	error) {
+func (b *bulk) remove(ctx context.Context, named []user.Ref, policy account.OffboardingPolicy,
+	outcome func(i int) Outcome) ([]Item, error) {
 	var removed []user.Person
 	return b.run(ctx, len(named), func(from, to int) work {
 		slice := leaverSlice{named: named[from:to], first: from, removed: removed}
 		return func(c Change) ([]Item, error) {
-			outcomes, leaving, err := planLeaving(ctx, c, b.by, slice)
+			plan, err := planLeaving(ctx, c, b.by, slice)
 			if err != nil {
 				return nil, err
 			}
-			known, _, err := leave(ctx, c, b.by, leaving, revoke, b.service.now.Timestamp())
-			removed = slices.Concat(slice.removed, leaving)
-			return report(outcomes, known), err
+			known, _, err := depart(ctx, c, b.by, plan.leaving, removing, handlingBy(plan.account, policy),
+				b.service.now.Timestamp())
+			removed = slices.Concat(slice.removed, plan.leaving)
+			return report(plan.outcomes, known), err
 		}
 	}, outcome)
 }
@@ -302,7 +303,7 @@ func (b *bulk) removeOthers(ctx context.Context, persons []Outcome) ([]Item, err
 	for i, o := range persons {
 		named[i].ID = &o.Person.ID
 	}
-	items, err := b.remove(ctx, named, false, func(i int) Outcome { return persons[i] })
+	items, err := b.remove(ctx, named, "", func(i int) Outcome { return persons[i] })
 	items = slices.DeleteFunc(items, func(i Item) bool { return i.Fault != nil && i.Fault.Kind == fault.NotFound })
 	for i := range items {
 		if f := items[i].Fault; f != nil {

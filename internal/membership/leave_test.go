@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/internal/account"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/membership"
@@ -56,7 +57,7 @@ func TestRemove(t *testing.T) {
 				}
 			}
 			removed, err := w.Memberships.Remove(t.Context(), w.robot,
-				membership.Removal{User: byEmail(leaver), RevokeTokens: revoke})
+				membership.Removal{User: byEmail(leaver), Offboarding: membership.OffboardingOf(&revoke)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -120,7 +121,7 @@ func TestRemoveRevokesWhatEndedAccessTokensIssued(t *testing.T) {
 		rotate(by, others.ID, 0)
 		rotate(w.as(stays), issuer.ID, 0) // the leaver's access token ends
 		removed, err := w.Memberships.Remove(t.Context(), w.robot,
-			membership.Removal{User: byEmail(leaver), RevokeTokens: true})
+			membership.Removal{User: byEmail(leaver), Offboarding: account.RevokeTokens})
 		if err != nil || len(removed.Revoked) != 2 || w.status(t, created) != token.Revoked ||
 			w.status(t, others.ID) != token.Revoked {
 			t.Errorf("revoked %d tokens, want the one that was created and the one that was rotated: %v",
@@ -196,7 +197,7 @@ func TestRemoveRefuses(t *testing.T) {
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				_, err := w.Memberships.Remove(t.Context(), c.by,
-					membership.Removal{User: c.user, RevokeTokens: c.revoke})
+					membership.Removal{User: c.user, Offboarding: membership.OffboardingOf(&c.revoke)})
 				if f := fault.Flatten(err); len(f) != 1 || f[0].Kind != c.kind || f[0].Field != c.field {
 					t.Errorf("%v, want %s on %q", err, c.kind, c.field)
 				}

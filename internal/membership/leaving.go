@@ -13,7 +13,8 @@ import (
 	"latchkey/internal/user"
 )
 
-// leavers looks up the users that a request removes from an account.
+// leavers looks up the users that a request removes from an account, deactivates or
+// reactivates.
 type leavers struct {
 	account account.Account
 	owned   []account.Store
@@ -59,11 +60,20 @@ func findLeavers(ctx context.Context, c Change, named []user.Ref) (*leavers, err
 	return l, err
 }
 
-// find returns the user that ref names, if they can be removed. It returns
-// fault.Invalid if ref names no user or two different ones, and on "email" if
-// that is not an address; fault.NotFound on "email" or "id" if no member has
-// it; and fault.Conflict for an owner.
+// find returns the user that ref names, if they can be removed or deactivated. It
+// returns errors as member does, and fault.Conflict for an owner.
 func (l *leavers) find(ref user.Ref) (user.Person, error) {
+	p, err := l.member(ref)
+	if err == nil {
+		err = user.CheckRemoval(l.account, l.owned, p)
+	}
+	return p, err
+}
+
+// member returns the user that ref names. It returns fault.Invalid if ref names no user
+// or two different ones, and on "email" if that is not an address; and fault.NotFound on
+// "email" or "id" if no member has it.
+func (l *leavers) member(ref user.Ref) (user.Person, error) {
 	if ref.Email != nil {
 		if err := user.CheckEmail(strings.TrimSpace(*ref.Email)); err != nil {
 			return user.Person{}, err
@@ -88,7 +98,7 @@ func (l *leavers) find(ref user.Ref) (user.Person, error) {
 		return user.Person{}, fault.Errorf(fault.Invalid,
 			"The e-mail address and the id belong to different users. Give one of the two.").On("id")
 	case byEmail.Member:
-		return byEmail, user.CheckRemoval(l.account, l.owned, byEmail)
+		return byEmail, nil
 	case ref.Email != nil:
 		return user.Person{}, user.ErrNotInAccount().On("email")
 	}
@@ -105,15 +115,23 @@ type leaverSlice struct {
 	removed []user.Person
 }
 
-// planLeaving returns the outcome for each named user, in order, and the users
-// to remove. An address that is not in the account counts as removed already,
-// so that a request can be sent again.
-func planLeaving(ctx context.Context, c Change, by *auth.Principal, slice leaverSlice) (outcomes []Outcome,
-	leaving []user.Person, err error) {
+// leavingPlan is what a bulk request does to a slice of the users that it removes.
+type leavingPlan struct {
+	account account.Account
+	// outcomes are the outcomes of the named users, in order, and leaving the users to
+	// remove.
+	outcomes []Outcome
+	leaving  []user.Person
+}
+
+// planLeaving returns the plan for the named users. An address that is not in the
+// account counts as removed already, so that a request can be sent again.
+func planLeaving(ctx context.Context, c Change, by *auth.Principal, slice leaverSlice) (leavingPlan, error) {
 	l, err := findLeavers(ctx, c, slice.named)
 	if err != nil {
-		return nil, nil, err
+		return leavingPlan{}, err
 	}
+	plan := leavingPlan{account: l.account}
 	removed := map[uuid.UUID]bool{}
 	for _, p := range slice.removed {
 		removed[p.ID], l.byID[p.ID] = true, p
@@ -139,10 +157,10 @@ func planLeaving(ctx context.Context, c Change, by *auth.Principal, slice leaver
 		case len(f) > 0:
 			o.Action, o.Fault = Failed, f[0].On(onItem(slice.first+i, f[0].Field))
 		default:
-			o.Action, leaving = Removed, append(leaving, p)
+			o.Action, plan.leaving = Removed, append(plan.leaving, p)
 			removed[p.ID] = true
 		}
-		outcomes = append(outcomes, o)
+		plan.outcomes = append(plan.outcomes, o)
 	}
-	return outcomes, leaving, nil
+	return plan, nil
 }

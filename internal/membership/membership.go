@@ -1,6 +1,7 @@
-// Package membership removes users from an account, singly or in bulk. In one transaction it deletes their memberships
-// in the account and its stores, ends their sessions there, and lists or revokes the API tokens whose secrets they
-// know. It also provisions an account's users from another system: it plans what changes, and writes the plan.
+// Package membership removes users from an account, singly or in bulk, and deactivates them. In one transaction it
+// deletes or deactivates their memberships, ends their sessions in the account, and lists or revokes the API tokens
+// whose secrets they know, by the account's off-boarding policy or as the request says. It also provisions an account's
+// users from another system: it plans what changes, and writes the plan.
 //
 // It uses the packages user and token, which do not import each other.
 package membership
@@ -12,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/internal/account"
 	"latchkey/internal/auth"
 	"latchkey/internal/clock"
 	"latchkey/internal/fault"
@@ -28,6 +30,8 @@ type Change interface {
 	TokensKnownTo(ctx context.Context, userIDs []uuid.UUID, now time.Time) (map[uuid.UUID][]token.Token, error)
 	// RevokeTokens revokes those of the tokens that are not revoked yet, each with its event, and returns their IDs.
 	RevokeTokens(ctx context.Context, e token.RevocationDraft) ([]uuid.UUID, error)
+	// SetOffboardingPolicy changes the policy of the account.
+	SetOffboardingPolicy(ctx context.Context, policy account.OffboardingPolicy) error
 }
 
 // Repository runs changes.
@@ -59,61 +63,67 @@ func NewService(repo Repository, now clock.Clock) *Service {
 	return &Service{repo: repo, now: now}
 }
 
-// reason is the revocation reason of tokens revoked because a user left.
-const reason = "A user who knew its secret left the account."
-
 // Removal is a request to remove one user from the principal's account.
 type Removal struct {
 	User user.Ref
-	// RevokeTokens revokes the tokens whose secrets the user knows. It requires the
-	// right to revoke every token of the account.
-	RevokeTokens bool
-	// Tokens are the tokens to revoke if RevokeTokens is false. The user must know
-	// their secrets. It requires the same right.
+	// Offboarding is what happens to the tokens whose secrets the user knows; empty
+	// for the account's policy. To ask for account.RevokeTokens requires the right to
+	// revoke every token of the account. The account's policy requires none.
+	Offboarding account.OffboardingPolicy
+	// Tokens, if not nil, are the tokens to revoke, whatever the policy is. The user
+	// must know their secrets. If there are any, it requires the same right.
 	Tokens []uuid.UUID
 }
 
-// RemovalResult is the result of a Removal.
+// RemovalResult is the result of a Removal or a Deactivation.
 type RemovalResult struct {
 	Person user.Person
 	// Review are the live tokens that the user created or whose secrets they saw, including those that were revoked by
-	// this removal.
+	// this request.
 	Review []token.Token
-	// Revoked are the IDs of the tokens that this removal revoked.
+	// Revoked are the IDs of the tokens that this request revoked.
 	Revoked []uuid.UUID
 }
 
 // Remove removes a user from the account and all its stores, and ends their
 // sessions there. It returns fault.Forbidden if the principal may not remove users,
 // or may not revoke tokens and the request does; fault.Invalid unless the request
-// identifies exactly one user; fault.NotFound for a user who is not in the account;
-// and fault.Conflict for an owner, and on "tokens" for a token whose secret the
-// user does not know. Fields are "email", "id" and "tokens".
+// identifies exactly one user, and for an unknown policy; fault.NotFound for a user
+// who is not in the account; and fault.Conflict for an owner, and on "tokens" for a
+// token whose secret the user does not know. Fields are "email", "id" and "tokens".
 func (s *Service) Remove(ctx context.Context, by *auth.Principal, r Removal) (RemovalResult, error) {
-	if err := MayRemove(by, r.RevokeTokens || len(r.Tokens) > 0); err != nil {
+	return s.offboard(ctx, by, r, removing)
+}
+
+// offboard runs the removal or deactivation of one user.
+func (s *Service) offboard(ctx context.Context, by *auth.Principal, r Removal, way departure) (RemovalResult, error) {
+	if err := mayAsk(by, r.Offboarding, r.Tokens); err != nil {
 		return RemovalResult{}, err
 	}
-	var removed RemovalResult
+	var done RemovalResult
 	err := s.repo.Change(ctx, by.Actor(), by.AccountID, func(c Change) error {
+		done = RemovalResult{} // the transaction may be retried
 		l, err := findLeavers(ctx, c, []user.Ref{r.User})
 		if err != nil {
 			return err
 		}
-		if removed.Person, err = l.find(r.User); err != nil {
+		if done.Person, err = l.find(r.User); err != nil {
 			return err
 		}
-		now := s.now.Timestamp()
-		known, revoked, err := leave(ctx, c, by, []user.Person{removed.Person}, r.RevokeTokens, now)
-		if err == nil && len(r.Tokens) > 0 && !r.RevokeTokens {
-			revoked, err = revokeSome(ctx, c, by, known, r.Tokens, now)
+		now, leaving := s.now.Timestamp(), []user.Person{done.Person}
+		var known map[uuid.UUID][]token.Token
+		if way.done(done.Person) {
+			known, err = knownTo(ctx, c, leaving, now)
+		} else {
+			known, done.Revoked, err = depart(ctx, c, by, leaving, way, l.handling(r), now)
 		}
-		removed.Review, removed.Revoked = known[removed.Person.ID], revoked
+		done.Person, done.Review = leaving[0], known[done.Person.ID]
 		return err
 	})
 	if err != nil {
 		return RemovalResult{}, err
 	}
-	return removed, nil
+	return done, nil
 }
 
 // MayRemove returns fault.Forbidden if the principal may not remove users from its account or, with revoke, may not
@@ -128,19 +138,13 @@ func MayRemove(by *auth.Principal, revoke bool) error {
 	return nil
 }
 
-// leave removes users from the account. It returns the tokens whose secrets each user knows, and those that were
-// revoked.
-func leave(ctx context.Context, c Change, by *auth.Principal, persons []user.Person, revoke bool,
-	now time.Time) (map[uuid.UUID][]token.Token, []uuid.UUID, error) {
-	known, err := knownTo(ctx, c, persons, now)
-	if err != nil {
-		return nil, nil, err
+// mayAsk returns an error if the principal may not make a request to remove or
+// deactivate users that asks for this policy and the revocation of these tokens.
+func mayAsk(by *auth.Principal, policy account.OffboardingPolicy, tokens []uuid.UUID) error {
+	if policy != "" && !slices.Contains(account.OffboardingPolicies(), policy) {
+		return errNoPolicy()
 	}
-	if err := user.Leave(ctx, c, by, persons, now); err != nil || !revoke {
-		return known, nil, err
-	}
-	revoked, err := revokeAll(ctx, c, by, persons, known, now)
-	return known, revoked, err
+	return MayRemove(by, policy == account.RevokeTokens && tokens == nil || len(tokens) > 0)
 }
 
 // revokeAll revokes the tokens that the users know, and adds to known the tokens that
@@ -149,11 +153,11 @@ func leave(ctx context.Context, c Change, by *auth.Principal, persons []user.Per
 // they cannot issue any.
 func revokeAll(
 	ctx context.Context, c Change, by *auth.Principal, persons []user.Person, known map[uuid.UUID][]token.Token,
-	now time.Time,
+	reason string, now time.Time,
 ) ([]uuid.UUID, error) {
 	var revoked []uuid.UUID
 	for live := known; ; {
-		ended, err := revoke(ctx, c, by, known, idsOf(live), now)
+		ended, err := revoke(ctx, c, by, known, idsOf(live), reason, now)
 		if err != nil || len(ended) == 0 {
 			return revoked, err
 		}
@@ -195,8 +199,7 @@ func idsOf(known map[uuid.UUID][]token.Token) []uuid.UUID {
 // revokeSome revokes the chosen tokens. It returns fault.Conflict if the user no longer knows the secret of one of
 // them, so that the caller reviews the list again.
 func revokeSome(ctx context.Context, c Change, by *auth.Principal, known map[uuid.UUID][]token.Token,
-	chosen []uuid.UUID,
-	now time.Time) ([]uuid.UUID, error) {
+	chosen []uuid.UUID, reason string, now time.Time) ([]uuid.UUID, error) {
 	all := idsOf(known)
 	for _, id := range chosen {
 		if !slices.Contains(all, id) {
@@ -204,12 +207,12 @@ func revokeSome(ctx context.Context, c Change, by *auth.Principal, known map[uui
 				"The list of API tokens that this user knows has changed. Review it again.").On("tokens")
 		}
 	}
-	return revoke(ctx, c, by, known, chosen, now)
+	return revoke(ctx, c, by, known, chosen, reason, now)
 }
 
 // revoke revokes the tokens with the IDs and sets their Revocation.
 func revoke(ctx context.Context, c Change, by *auth.Principal, known map[uuid.UUID][]token.Token, ids []uuid.UUID,
-	now time.Time) ([]uuid.UUID, error) {
+	reason string, now time.Time) ([]uuid.UUID, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}

@@ -115,8 +115,9 @@ type provisioning struct {
 	// leaving are the other users to remove.
 	leaving []user.Person
 
-	by  *auth.Principal
-	now time.Time
+	account account.Account
+	by      *auth.Principal
+	now     time.Time
 	// first is the index in the request of the first of decisions.
 	first     int
 	hashes    map[uuid.UUID]string
@@ -207,7 +208,7 @@ func planSlice(ctx context.Context, c Change, by *auth.Principal, slice itemSlic
 // decideAll decides on the items in order. The first of them has that index in
 // the request.
 func (s *provisionState) decideAll(items []ProvisionItem, first int, dryRun bool, now time.Time) *provisioning {
-	p := &provisioning{by: s.by, now: now, first: first, hashes: s.hashes, seen: s.seen}
+	p := &provisioning{account: s.account, by: s.by, now: now, first: first, hashes: s.hashes, seen: s.seen}
 	for i, item := range items {
 		d := s.decide(first+i, item)
 		o := d.outcome(dryRun)

@@ -8,27 +8,29 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/token"
 	"latchkey/internal/user"
 )
 
 // write applies the plan in a fixed number of statements and records its
-// events.
-func (p *provisioning) write(ctx context.Context, c Change) error {
+// events. It returns the tokens that each removed user knows.
+func (p *provisioning) write(ctx context.Context, c Change) (map[uuid.UUID][]token.Token, error) {
 	// Removed users free their external IDs, so they go first.
-	if err := user.Leave(ctx, c, p.by, p.leaving, p.now); err != nil {
-		return err
+	known, _, err := depart(ctx, c, p.by, p.leaving, removing, handlingBy(p.account, ""), p.now)
+	if err != nil {
+		return nil, err
 	}
 	w := p.writes()
 	if err := c.CreateUsers(ctx, w.created); err != nil {
-		return err
+		return nil, err
 	}
 	if err := c.SaveMembers(ctx, w.members); err != nil {
-		return err
+		return nil, err
 	}
 	if err := c.SavePlaces(ctx, w.places); err != nil {
-		return err
+		return nil, err
 	}
-	return c.Record(ctx, w.events)
+	return known, c.Record(ctx, w.events)
 }
 
 // writes are the sets to write for all items.

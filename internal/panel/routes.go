@@ -74,6 +74,7 @@ func (p *Panel) handlers(c Config) []route {
 		(&userHandler{users: c.Users, accounts: c.Accounts, forms: c.Forms}).routes(),
 		(&inviteHandler{users: c.Users, accounts: c.Accounts, signIn: c.SignIn, forms: c.Forms}).routes(),
 		(&removalHandler{users: c.Users, accounts: c.Accounts, memberships: c.Memberships}).routes(),
+		(&offboardingHandler{users: c.Users, memberships: c.Memberships}).routes(),
 		(&ownerHandler{users: c.Users, accounts: c.Accounts}).routes(),
 		(&storeUserHandler{users: c.Users}).routes(),
 		tokens.routes(),

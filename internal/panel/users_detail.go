@@ -28,6 +28,9 @@ type userPage struct {
 	// MayRemove and MayGive report whether the visitor may remove the user from the account, and transfer ownership
 	// to them.
 	MayRemove, MayGive bool
+	// MayReactivate reports whether the visitor may reactivate the user, who is deactivated, and MayDeactivate whether
+	// the visitor may deactivate the user.
+	MayReactivate, MayDeactivate bool
 	// InviteForm is the ID of the form that creates a link to sign in, empty if the visitor may not.
 	InviteForm string
 }
@@ -59,6 +62,11 @@ func (h *userHandler) show(q *request, status int, p user.Profile, details, add 
 		shown.Details = details
 	}
 	shown.MayRemove = membership.MayRemove(q.by, false) == nil && len(shown.OwnerOf) == 0
+	shown.MayReactivate = p.Deactivated() && membership.MayReactivate(q.by) == nil
+	if p.Deactivated() {
+		return userTemplate.show(q, status, shown)
+	}
+	shown.MayDeactivate = shown.MayRemove
 	// The account's owner reclaims stores on their own page.
 	ownsAll := q.by.OwnsAccount(q.by.AccountID)
 	shown.MayGive = user.MayTransfer(q.by) == nil && (ownsAll || q.by.OwnsAStore() && !shown.You)

@@ -12,6 +12,7 @@ import (
 
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
+	"latchkey/internal/membership"
 	"latchkey/internal/paging"
 	"latchkey/internal/user"
 )
@@ -43,6 +44,10 @@ type userListPage struct {
 	All bool
 	// Invite is the address of the form that invites a user, empty if the visitor may not.
 	Invite string
+	// Policies are the off-boarding policies that the visitor can choose, of which Policy is the account's. They are
+	// empty if the visitor may not.
+	Policies []account.OffboardingPolicy
+	Policy   account.OffboardingPolicy
 }
 
 // Count returns Total for texts that depend on a number.
@@ -65,7 +70,11 @@ type userRow struct {
 func (h *userHandler) list(q *request) error {
 	denied := user.MayListAll(q.by)
 	if denied == nil {
-		return h.showList(q, userListPage{Here: q.address("/users"), All: true}, user.Filter{})
+		shown := userListPage{Here: q.address("/users"), All: true}
+		if membership.MaySetOffboardingPolicy(q.by) == nil {
+			shown.Policies, shown.Policy = account.OffboardingPolicies(), q.account.Offboarding
+		}
+		return h.showList(q, shown, user.Filter{})
 	}
 	if !q.by.MaySomewhere(auth.ManageUsers) {
 		return denied
@@ -156,6 +165,9 @@ func (h *userHandler) rows(q *request, p userListPage, found paging.Page[user.Us
 		row.Status, row.LastSignIn = statusOf(row.Places, row.AccountOwner)
 		if u.Pending {
 			row.Status = "pending"
+		}
+		if u.Deactivated() {
+			row.Status = "deactivated"
 		}
 		if len(row.Places) > placesShown {
 			row.Places = row.Places[:placesShown]

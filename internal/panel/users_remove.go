@@ -14,7 +14,7 @@ import (
 	"latchkey/internal/user"
 )
 
-// removalHandler serves the page that removes a user from the account.
+// removalHandler serves the pages that remove a user from the account and that deactivate one.
 type removalHandler struct {
 	users       *user.Service
 	accounts    *account.Service
@@ -22,17 +22,29 @@ type removalHandler struct {
 }
 
 func (h *removalHandler) routes() []route {
-	return []route{
-		get(userPattern+"/remove", member, h.page),
-		post(userPattern+"/remove", member, h.remove, fresh),
+	var all []route
+	for _, w := range []leaving{{path: "/remove"}, {path: "/deactivate", deactivates: true}} {
+		all = append(all, get(userPattern+w.path, member, func(q *request) error { return h.page(q, w) }),
+			post(userPattern+w.path, member, func(q *request) error { return h.leave(q, w) }, fresh))
 	}
+	return all
 }
 
-// removePage is the data of the page that confirms the removal of a user from the account.
+// leaving is how a user leaves: by a removal, or a deactivation.
+type leaving struct {
+	// path is that of the page, below the user's.
+	path        string
+	deactivates bool
+}
+
+// removePage is the data of the page that confirms the removal of a user from the account, or the deactivation.
 type removePage struct {
 	Person user.Profile
 	Name   string
 	In     string
+	// Path is that of the form, below the user's page.
+	Path        string
+	Deactivates bool
 	// Owns are the names of the accounts and stores that the user owns. An owner cannot be removed.
 	Owns     []string
 	Sessions int
@@ -50,22 +62,28 @@ type reviewedToken struct {
 	Revoke bool
 }
 
-func (h *removalHandler) page(q *request) error {
+func (h *removalHandler) page(q *request, w leaving) error {
 	p, err := profileOf(q, h.users)
 	if err != nil {
 		return err
 	}
-	return h.show(q, http.StatusOK, p, newForm("tokens"), nil)
+	if w.deactivates && p.Deactivated() {
+		return q.redirect(userAddress(q, p))
+	}
+	revokes := q.account.Offboarding == account.RevokeTokens
+	return h.show(q, http.StatusOK, p, w, newForm("tokens"), func(uuid.UUID) bool { return revokes })
 }
 
-// show shows what the removal does. All tokens are selected for revocation by default, because the user
-// knows their secrets. The tokens in kept were deselected and stay so.
-func (h *removalHandler) show(q *request, status int, p user.Profile, f *form, kept []uuid.UUID) error {
+// show shows what the removal or deactivation does. selected reports whether a token is selected for revocation. By
+// default the account's off-boarding policy selects all or none.
+func (h *removalHandler) show(q *request, status int, p user.Profile, w leaving, f *form,
+	selected func(uuid.UUID) bool) error {
 	ctx := q.r.Context()
 	if err := membership.MayRemove(q.by, false); err != nil {
 		return err
 	}
-	shown := removePage{Person: p, Name: fullName(p.User), In: q.address("/users"), Form: f}
+	shown := removePage{Person: p, Name: fullName(p.User), In: q.address("/users"), Path: w.path,
+		Deactivates: w.deactivates, Form: f}
 	item, err := h.preview(q, p)
 	if err != nil {
 		return err
@@ -82,7 +100,7 @@ func (h *removalHandler) show(q *request, status int, p user.Profile, f *form, k
 		return err
 	}
 	shown.Sessions = len(sessions)
-	shown.Tokens, err = reviewTokens(q, h.accounts, item.Review, kept)
+	shown.Tokens, err = reviewTokens(q, h.accounts, item.Review, selected)
 	if err != nil {
 		return err
 	}
@@ -99,8 +117,8 @@ func (h *removalHandler) preview(q *request, p user.Profile) (membership.Item, e
 	return preview.Items[0], nil
 }
 
-func reviewTokens(q *request, accounts *account.Service, tokens []token.Token, kept []uuid.UUID) ([]reviewedToken,
-	error) {
+func reviewTokens(q *request, accounts *account.Service, tokens []token.Token,
+	selected func(uuid.UUID) bool) ([]reviewedToken, error) {
 	var ids []uuid.UUID
 	for _, t := range tokens {
 		if t.StoreID != uuid.Nil {
@@ -113,7 +131,7 @@ func reviewTokens(q *request, accounts *account.Service, tokens []token.Token, k
 	}
 	list := make([]reviewedToken, len(tokens))
 	for i, t := range tokens {
-		list[i] = reviewedToken{t, stores[t.StoreID].Name, !slices.Contains(kept, t.ID)}
+		list[i] = reviewedToken{t, stores[t.StoreID].Name, selected(t.ID)}
 	}
 	slices.SortFunc(list, func(a, b reviewedToken) int {
 		return strings.Compare(a.Where+"\n"+a.Name,
@@ -129,8 +147,8 @@ func (h *removalHandler) unseen(q *request, p user.Profile, shown []uuid.UUID) (
 	return slices.ContainsFunc(item.Review, func(t token.Token) bool { return !slices.Contains(shown, t.ID) }), err
 }
 
-// remove removes a user from the account and revokes the selected tokens, in one transaction.
-func (h *removalHandler) remove(q *request) error {
+// leave removes or deactivates a user and revokes the selected tokens, in one transaction.
+func (h *removalHandler) leave(q *request, w leaving) error {
 	p, err := profileOf(q, h.users)
 	if err != nil {
 		return err
@@ -147,25 +165,40 @@ func (h *removalHandler) remove(q *request) error {
 	if err != nil {
 		return err
 	}
-	kept := slices.DeleteFunc(slices.Clone(shown), func(id uuid.UUID) bool { return slices.Contains(chosen, id) })
+	selected := func(id uuid.UUID) bool { return slices.Contains(chosen, id) || !slices.Contains(shown, id) }
 	unseen, err := h.unseen(q, p, shown)
 	if err != nil {
 		return err
 	}
 	if unseen {
 		f.addError("tokens", q.text("removal.unseen"))
-		return h.show(q, http.StatusUnprocessableEntity, p, f, kept)
+		return h.show(q, http.StatusUnprocessableEntity, p, w, f, selected)
 	}
-	removed, err := h.memberships.Remove(q.r.Context(), q.by,
-		membership.Removal{User: user.Ref{ID: &p.ID}, Tokens: chosen})
+	revoked, err := h.offboard(q, p, w, chosen)
 	if err != nil {
 		if err := f.refuse(err); err != nil {
 			return err
 		}
-		return h.show(q, http.StatusUnprocessableEntity, p, f, kept)
+		return h.show(q, http.StatusUnprocessableEntity, p, w, f, selected)
 	}
-	if n := len(removed.Revoked); n > 0 {
-		return q.redirectWithNotice(q.address("/users"), "person_removed_with_tokens", n)
+	to, notice := q.address("/users"), "person_removed"
+	if w.deactivates {
+		to, notice = userAddress(q, p), "person_deactivated"
 	}
-	return q.redirectWithNotice(q.address("/users"), "person_removed", 1)
+	if revoked > 0 {
+		return q.redirectWithNotice(to, notice+"_with_tokens", revoked)
+	}
+	return q.redirectWithNotice(to, notice, 1)
+}
+
+// offboard removes or deactivates the user, revokes exactly the chosen tokens, whatever the account's policy is, and
+// returns how many it revoked.
+func (h *removalHandler) offboard(q *request, p user.Profile, w leaving, chosen []uuid.UUID) (int, error) {
+	r := membership.Removal{User: user.Ref{ID: &p.ID}, Tokens: append([]uuid.UUID{}, chosen...)}
+	if w.deactivates {
+		done, err := h.memberships.Deactivate(q.r.Context(), q.by, membership.Deactivation(r))
+		return len(done.Revoked), err
+	}
+	done, err := h.memberships.Remove(q.r.Context(), q.by, r)
+	return len(done.Revoked), err
 }

@@ -82,6 +82,12 @@ type Change interface {
 	// links that the account created for them. They must have no store
 	// membership left.
 	RemoveMembers(ctx context.Context, ids []uuid.UUID) error
+	// DeactivateMembers deactivates members of the account, which keeps their store
+	// memberships, and deletes the one-time links that the account created for them.
+	// The time also becomes that of the last change.
+	DeactivateMembers(ctx context.Context, ids []uuid.UUID, at time.Time) error
+	// ReactivateMembers undoes DeactivateMembers, except for the links.
+	ReactivateMembers(ctx context.Context, ids []uuid.UUID, at time.Time) error
 	// EndSessions ends the users' sessions in the account, with one event for
 	// each session that is live at the given time. It takes effect under every
 	// server's clock. Until the transaction ends, no new session of these users

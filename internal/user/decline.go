@@ -32,15 +32,15 @@ func (s *Service) Decline(ctx context.Context, actor auth.Actor, by *auth.Princi
 			return err
 		}
 		e.addEvent(audit.UserDeclined, p.Target())
-		return Leave(ctx, e.Change, by, []Person{p}, e.now)
+		return Leave(ctx, e.Change, by, []Person{p}, e.now, nil)
 	})
 }
 
 // EnsureMember adds the user with the address to the account, as pending, and to the
 // store if ref names one. A user who is already a member is left unchanged; the
 // details are for a new one. It returns fault.Forbidden if the principal may
-// not add users there, fault.Invalid for details that break a rule, and
-// fault.NotFound on "storeId".
+// not add users there, fault.Invalid for details that break a rule, fault.NotFound
+// on "storeId", and fault.Conflict on "email" for a deactivated user.
 func (s *Service) EnsureMember(ctx context.Context, by *auth.Principal, d Details, ref account.StoreRef) (Person,
 	error) {
 	if err := MayCreate(by); err != nil {

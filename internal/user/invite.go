@@ -35,7 +35,7 @@ type Invitation struct {
 // of it. For each store it returns fault.Forbidden as AddToStore and
 // SetStorePermissions do; without stores, as AddToAccount does. It returns
 // fault.Invalid for each field that breaks a rule, and fault.Conflict for a
-// store that the user is already in. Fields of a store are reported under
+// store that the user is already in, and on "email" for a deactivated user. Fields of a store are reported under
 // "stores" and its index, such as "stores.0.permissions".
 func (s *Service) Invite(ctx context.Context, by *auth.Principal, i Invitation) (Person, error) {
 	if err := MayCreate(by); err != nil {
@@ -70,14 +70,19 @@ func (s *Service) Invite(ctx context.Context, by *auth.Principal, i Invitation) 
 }
 
 // withDetails returns the account's user with the address, or creates one with
-// the details.
+// the details. It returns fault.Conflict on "email" for a deactivated user.
 func (e *edit) withDetails(ctx context.Context, d Details) (Person, error) {
 	if err := d.checkOptional().Err(); err != nil {
 		return Person{}, err
 	}
 	found, err := e.MembersByEmail(ctx, []string{Fold(d.Email)})
-	if err != nil || len(found) > 0 {
-		return append(found, Person{})[0], err
+	switch {
+	case err != nil:
+		return Person{}, err
+	case len(found) > 0 && found[0].Deactivated():
+		return Person{}, errDeactivated().On("email")
+	case len(found) > 0:
+		return found[0], nil
 	}
 	d.Locale = cmp.Or(d.Locale, DefaultLocale)
 	created, err := e.create(ctx, NewUser{User: d.user()})

@@ -12,8 +12,8 @@ import (
 )
 
 // Leave removes users from the account and every store in it, and ends their
-// sessions there. They must pass CheckRemoval.
-func Leave(ctx context.Context, c Change, by *auth.Principal, persons []Person, now time.Time) error {
+// sessions there. They must pass CheckRemoval. review may be nil.
+func Leave(ctx context.Context, c Change, by *auth.Principal, persons []Person, now time.Time, review Review) error {
 	if len(persons) == 0 {
 		return nil
 	}
@@ -30,7 +30,6 @@ func Leave(ctx context.Context, c Change, by *auth.Principal, persons []Person, 
 			m := StoreMember{Place: place, User: p.User} // an owner cannot leave
 			events = append(events, StoreMemberEvent(by, audit.StoreUserRemoved, m, hashes[place.StoreID], now))
 		}
-		events = append(events, PersonEvent(by, audit.UserRemoved, p, now))
 	}
 	ended := func(s Session) audit.Event { return SessionEnded(by, s, now) }
 	// It comes first, since it keeps new sessions from starting.
@@ -43,7 +42,11 @@ func Leave(ctx context.Context, c Change, by *auth.Principal, persons []Person, 
 	if err := c.RemoveMembers(ctx, ids); err != nil {
 		return err
 	}
-	return c.Record(ctx, events)
+	left, err := review.events(by, audit.UserRemoved, persons, now)
+	if err != nil {
+		return err
+	}
+	return c.Record(ctx, append(events, left...))
 }
 
 // placeHashes returns the hashes of the stores that the users are members of.

@@ -123,8 +123,8 @@ type SessionRequest struct {
 }
 
 // StartSession starts a session and returns its secret, which is not stored. It
-// returns fault.Invalid for each field that breaks a rule, and fault.NotFound
-// if no user of the account has the address.
+// returns fault.Invalid for each field that breaks a rule, fault.NotFound if no user of
+// the account has the address, and fault.Conflict for a deactivated user.
 func (s *Service) StartSession(ctx context.Context, by *auth.Principal, req SessionRequest) (Session, secret.Secret,
 	error) {
 	if by.Kind != auth.Operator {
@@ -138,6 +138,9 @@ func (s *Service) StartSession(ctx context.Context, by *auth.Principal, req Sess
 		return Session{}, secret.Secret{}, err
 	}
 	in, err := chooseAccount(all, req.AccountID)
+	if err == nil && in.User.Deactivated() {
+		err = errDeactivated().On("email")
+	}
 	if err != nil {
 		return Session{}, secret.Secret{}, err
 	}
@@ -182,16 +185,23 @@ func chooseAccount(all []AccountUser, accountID uuid.UUID) (AccountUser, error) 
 	return AccountUser{}, fault.Errorf(fault.NotFound, "This user is not in this account.").On("account")
 }
 
-// onlyAccount returns the only account of the address. It considers pending
-// memberships only if none is accepted: an account must not change where a
-// person's sessions start by inviting them.
+// onlyAccount returns the only account of the address. It considers deactivated
+// memberships only if there are no others, and pending ones only if none is accepted: an
+// account must not change where a person's sessions start by inviting them.
 func onlyAccount(all []AccountUser) (AccountUser, error) {
-	in := slices.DeleteFunc(slices.Clone(all), func(one AccountUser) bool { return one.User.Pending })
-	if len(in) == 0 {
-		in = all
-	}
+	in := unless(all, User.Deactivated)
+	in = unless(in, func(u User) bool { return u.Pending })
 	if len(in) > 1 {
 		return AccountUser{}, fault.Errorf(fault.Invalid, "This user is in several accounts. Name one.").On("account")
 	}
 	return in[0], nil
+}
+
+// unless returns the users that are not excluded or, if all of them are, all.
+func unless(all []AccountUser, excluded func(User) bool) []AccountUser {
+	rest := slices.DeleteFunc(slices.Clone(all), func(one AccountUser) bool { return excluded(one.User) })
+	if len(rest) == 0 {
+		return all
+	}
+	return rest
 }

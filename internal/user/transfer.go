@@ -26,7 +26,7 @@ type Transfer struct {
 // owner changes nothing. It returns fault.Forbidden unless the principal is the
 // operator or a session of the account's owner or, for a store, of its owner;
 // fault.NotFound on "storeId" or "userId"; and fault.Conflict on "userId" for a
-// pending user.
+// pending or deactivated user.
 func (s *Service) TransferOwnership(ctx context.Context, by *auth.Principal, userID uuid.UUID,
 	ref *account.StoreRef) (Transfer, error) {
 	if err := MayTransfer(by); err != nil {
@@ -92,10 +92,13 @@ func (e *edit) giveAccount(ctx context.Context, a *account.Account, to uuid.UUID
 
 // nextOwner returns a member who may become an owner. A pending user may not:
 // until they accept, the object would have no owner, and it would never have
-// one if the address is mistyped.
+// one if the address is mistyped. Neither may a deactivated one.
 func (e *edit) nextOwner(ctx context.Context, id uuid.UUID) (Person, error) {
 	next, err := e.member(ctx, id, "userId")
-	if err == nil && next.Pending {
+	switch {
+	case err == nil && next.Deactivated():
+		err = errDeactivated().On("userId")
+	case err == nil && next.Pending:
 		err = fault.Errorf(fault.Conflict,
 			"This user has not accepted the membership yet. They can become an owner after they accept it.").On(
 			"userId")

@@ -33,7 +33,13 @@ type User struct {
 	// Pending reports that the user has not accepted the membership yet. A
 	// pending membership gives no rights.
 	Pending bool
+	// DeactivatedAt is when the membership was deactivated, or zero if it is not. A
+	// deactivated membership gives no rights. Its store memberships stay recorded.
+	DeactivatedAt time.Time
 }
+
+// Deactivated reports whether the membership in the account is deactivated.
+func (u User) Deactivated() bool { return !u.DeactivatedAt.IsZero() }
 
 // Status is the status of a store membership.
 type Status string
@@ -66,6 +72,19 @@ type StoreMember struct {
 	Owner bool
 }
 
+// EffectiveStatus returns whether the user can sign in to the store: Inactive also
+// while the membership in the account is deactivated, which leaves Status as it is.
+func (m StoreMember) EffectiveStatus() Status { return m.effective(m.User.Deactivated()) }
+
+// effective returns the status of a membership in a store whose user is deactivated in
+// the account or not.
+func (p Place) effective(deactivated bool) Status {
+	if deactivated {
+		return Inactive
+	}
+	return p.Status
+}
+
 // Role returns the user's role in the store.
 func (m StoreMember) Role() Role { return RoleOf(m.Permissions, m.Owner) }
 
@@ -75,7 +94,12 @@ type StorePlace struct {
 
 	UserID uuid.UUID
 	Store  account.Store
+	// Deactivated reports whether the user is deactivated in the account.
+	Deactivated bool
 }
+
+// EffectiveStatus is that of StoreMember.
+func (p StorePlace) EffectiveStatus() Status { return p.effective(p.Deactivated) }
 
 // Role returns the user's role in the store.
 func (p StorePlace) Role() Role { return RoleOf(p.Permissions, p.Store.OwnerID == p.UserID) }

@@ -28,7 +28,7 @@ func (d Database) Provision(ctx context.Context, users []membership.ProvisionIte
 // Deprovision calls the service behind account.deprovisionUsers.
 func (d Database) Deprovision(ctx context.Context, emails []string, leave Leave) ([]Result, error) {
 	req := membership.DeprovisionRequest{Users: make([]user.Ref, len(emails)), DryRun: leave.DryRun,
-		RevokeTokens: leave.RevokeAPITokens}
+		Offboarding: membership.OffboardingOf(leave.RevokeAPITokens)}
 	for i := range emails {
 		req.Users[i].Email = &emails[i]
 	}

@@ -92,8 +92,9 @@ type Target interface {
 // Leave holds the options for removing users.
 type Leave struct {
 	DryRun bool
-	// RevokeAPITokens revokes the API tokens whose secrets the users have seen.
-	RevokeAPITokens bool
+	// RevokeAPITokens says whether to revoke the API tokens whose secrets the users have seen; nil leaves it to the
+	// account's off-boarding policy.
+	RevokeAPITokens *bool
 }
 
 // Source returns users one by one, as file.Reader does.

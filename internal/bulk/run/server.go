@@ -67,7 +67,10 @@ func (s Server) deprovision(ctx context.Context, emails []string, leave Leave, r
 	var got struct {
 		Account struct{ DeprovisionUsers bulkResult }
 	}
-	input := map[string]any{"users": users, "dryRun": leave.DryRun, "revokeApiTokens": leave.RevokeAPITokens}
+	input := map[string]any{"users": users, "dryRun": leave.DryRun}
+	if leave.RevokeAPITokens != nil {
+		input["revokeApiTokens"] = *leave.RevokeAPITokens
+	}
 	if err := s.API.Do(ctx, fmt.Sprintf(deprovisionUsers, review), map[string]any{"input": input}, &got); err != nil {
 		return nil, err
 	}

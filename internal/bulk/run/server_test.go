@@ -78,7 +78,7 @@ func TestServerDeprovisionsWithoutListingAPITokens(t *testing.T) {
 		`{"data":{"account":{"deprovisionUsers":{"items":[{"email":"a","action":"REMOVED"}]}}}}`)
 	hidden := 0
 	s.ReviewHidden = func() { hidden++ }
-	got, err := s.Deprovision(t.Context(), []string{"a"}, run.Leave{RevokeAPITokens: true})
+	got, err := s.Deprovision(t.Context(), []string{"a"}, run.Leave{RevokeAPITokens: new(true)})
 	if err != nil || hidden != 1 || !reflect.DeepEqual(got, []run.Result{{Email: "a", Action: membership.Removed}}) {
 		t.Errorf("Deprovision() = %+v, %v, %d reviews hidden, want a removed, and 1", got, err, hidden)
 	}

@@ -1,0 +1,49 @@
+package panel
+
+import (
+	"latchkey/internal/account"
+	"latchkey/internal/fault"
+	"latchkey/internal/membership"
+	"latchkey/internal/user"
+)
+
+// offboardingHandler serves the forms that reactivate a user and that set the account's off-boarding policy.
+type offboardingHandler struct {
+	users       *user.Service
+	memberships *membership.Service
+}
+
+func (h *offboardingHandler) routes() []route {
+	return []route{
+		post(accountPattern+"/users/offboarding", member, h.setPolicy, fresh),
+		post(userPattern+"/reactivate", member, h.reactivate, fresh),
+	}
+}
+
+// setPolicy sets the off-boarding policy of the account.
+func (h *offboardingHandler) setPolicy(q *request) error {
+	f, err := q.parseForm("policy")
+	if err != nil {
+		return err
+	}
+	_, err = h.memberships.SetOffboardingPolicy(q.r.Context(), q.by, account.OffboardingPolicy(f.Value("policy")))
+	if fault.KindOf(err) == fault.Invalid { // not a value that the form offers
+		return fault.Errorf(fault.Invalid, "%s", q.text("errors.form"))
+	}
+	if err != nil {
+		return err
+	}
+	return q.redirectWithNotice(q.address("/users"), "offboarding_saved", 1)
+}
+
+// reactivate makes a deactivated user active again.
+func (h *offboardingHandler) reactivate(q *request) error {
+	p, err := profileOf(q, h.users)
+	if err != nil {
+		return err
+	}
+	if _, err := h.memberships.Reactivate(q.r.Context(), q.by, user.Ref{ID: &p.ID}); err != nil {
+		return err
+	}
+	return q.redirectWithNotice(userAddress(q, p), "person_reactivated", 1)
+}
