@@ -20,7 +20,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/logger"
@@ -97,7 +97,7 @@ type engine interface {
 	close() error
 
 	// migrations returns the dialect of the migrations and the connection pool that applies them.
-	migrations() (goose.Dialect, *sql.DB)
+	migrations() (database.Dialect, *sql.DB)
 	// alone runs work under a lock that other processes respect.
 	alone(ctx context.Context, work func() error) error
 }

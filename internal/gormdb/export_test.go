@@ -3,6 +3,7 @@ package gormdb
 import (
 	"context"
 
+	"github.com/pressly/goose/v3/database"
 	"gorm.io/gorm"
 )
 
@@ -17,3 +18,13 @@ func Gorm(db *DB) *gorm.DB { return db.engine.reader(context.Background()) }
 
 // Models are the models of all tables that gorm uses.
 var Models = allModels
+
+// RecordVersion records that a migration is applied, as the migration does.
+func (db *DB) RecordVersion(ctx context.Context, version int64) error {
+	dialect, over := db.engine.migrations()
+	recorded, err := newVersions(dialect)
+	if err != nil {
+		return err
+	}
+	return recorded.Insert(ctx, over, database.InsertRequest{Version: version})
+}

@@ -1,14 +1,17 @@
 package gormdb
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
+	"strconv"
 
 	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
 
 	"latchkey/internal/fault"
 )
@@ -35,34 +38,34 @@ func (db *DB) Migrate(ctx context.Context) (applied []string, err error) {
 	return applied, failed(ctx, "migrate the database", err)
 }
 
-// migrate applies the missing migrations. SQLite has no lock that spans several transactions, so a step can fail
-// because another process applied it first. If the schema has moved on, migrate tries the rest again.
+// migrate applies the missing migrations. SQLite has no lock that spans several transactions, so a step fails if
+// another process applied it first (versions). If the schema has moved on, migrate tries the rest again.
 func (db *DB) migrate(ctx context.Context) (applied []string, err error) {
 	provider, err := db.provider()
 	if err != nil {
 		return nil, err
 	}
-	for {
-		have, err := db.version(ctx)
-		if err != nil || have >= newest(provider) {
-			return applied, err
-		}
-		results, err := provider.Up(ctx)
+	first, err := db.version(ctx)
+	have := first
+	for err == nil && have < newest(provider) {
+		results, stepErr := provider.Up(ctx)
 		var partial *goose.PartialError
-		if errors.As(err, &partial) {
+		if errors.As(stepErr, &partial) {
 			results = partial.Applied
 		}
 		for _, r := range results {
 			applied = append(applied, path.Base(r.Source.Path))
 			db.log.InfoContext(ctx, "migration applied", "file", path.Base(r.Source.Path), "took", r.Duration)
 		}
-		if err == nil {
-			return applied, db.refold(ctx, have)
-		}
-		if now, versionErr := db.version(ctx); versionErr != nil || now <= have {
-			return applied, err
+		before := have
+		if have, err = db.version(ctx); err != nil || have <= before {
+			return applied, cmp.Or(stepErr, err)
 		}
 	}
+	if err != nil {
+		return applied, err
+	}
+	return applied, db.refold(ctx, first)
 }
 
 func (db *DB) provider() (*goose.Provider, error) {
@@ -71,8 +74,35 @@ func (db *DB) provider() (*goose.Provider, error) {
 		return nil, err
 	}
 	dialect, over := db.engine.migrations()
-	return goose.NewProvider(dialect, over, files, goose.WithDisableGlobalRegistry(true),
-		goose.WithLogger(goose.NopLogger()))
+	recorded, err := newVersions(dialect)
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider(goose.DialectCustom, over, files, goose.WithDisableGlobalRegistry(true),
+		goose.WithLogger(goose.NopLogger()), goose.WithStore(recorded))
+}
+
+// versions records the applied migrations. Each is recorded in the transaction that applies it, so an error undoes it.
+type versions struct{ database.Store }
+
+func newVersions(dialect database.Dialect) (versions, error) {
+	store, err := database.NewStore(dialect, goose.DefaultTablename)
+	return versions{store}, err
+}
+
+// Insert records a version. It fails if the version is recorded already, because another process applied the migration
+// in the meantime. Without that, a migration that may run twice, such as one that only updates rows, would do so.
+func (v versions) Insert(ctx context.Context, db database.DBTxConn, req database.InsertRequest) error {
+	n := strconv.FormatInt(req.Version, 10)
+	done, err := db.ExecContext(ctx, "INSERT INTO "+v.Tablename()+" (version_id, is_applied) SELECT "+n+
+		", true WHERE NOT EXISTS (SELECT 1 FROM "+v.Tablename()+" WHERE version_id = "+n+")")
+	if err != nil {
+		return err
+	}
+	if inserted, err := done.RowsAffected(); err != nil || inserted == 0 {
+		return errors.Join(err, fmt.Errorf("another process applied version %d", req.Version))
+	}
+	return nil
 }
 
 func newest(p *goose.Provider) int64 {

@@ -73,6 +73,22 @@ func TestMigrateAtOnce(t *testing.T) {
 	})
 }
 
+// A migration that another process applied in the meantime fails, even if its statements can run twice.
+func TestVersionsAreRecordedOnce(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		db := dbtest.Open(t, url)
+		if err := db.RecordVersion(t.Context(), 999); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.RecordVersion(t.Context(), 999); err == nil {
+			t.Error("record a version again: got no error, want one")
+		}
+		if got, err := db.Schema(t.Context()); err != nil || got.Have != 999 {
+			t.Errorf("Schema() = %+v, %v, want version 999", got, err)
+		}
+	})
+}
+
 // A newer schema is refused only if it declares that it does not work with this program.
 func TestSchemaOfANewerProgram(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {

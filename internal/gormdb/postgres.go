@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
-	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
 	gormpostgres "gorm.io/driver/postgres"
 	"gorm.io/gorm"
 
@@ -285,7 +285,7 @@ func (p *postgres) reset() {
 // migrationLock is the key of the advisory lock that a migration holds: the letters "latchkey".
 const migrationLock int64 = 0x6c617463686b6579
 
-func (p *postgres) migrations() (goose.Dialect, *sql.DB) { return goose.DialectPostgres, p.sql }
+func (p *postgres) migrations() (database.Dialect, *sql.DB) { return database.DialectPostgres, p.sql }
 
 // alone holds the lock in a transaction that runs no other statement: behind a pooler, a connection is kept only for
 // the length of a transaction. The connection is separate, so that work can use all of the pools.

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
 	"gorm.io/gorm"
 	_ "modernc.org/sqlite" // the driver
 
@@ -359,7 +359,7 @@ func eachRow(rows *sql.Rows, err error, row func(scan) error) error {
 	return rows.Err()
 }
 
-func (s *sqlite) migrations() (goose.Dialect, *sql.DB) { return goose.DialectSQLite3, s.writeSQL }
+func (s *sqlite) migrations() (database.Dialect, *sql.DB) { return database.DialectSQLite3, s.writeSQL }
 
 func (s *sqlite) alone(_ context.Context, work func() error) error { return work() }
 
