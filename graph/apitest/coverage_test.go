@@ -9,14 +9,16 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/internal/account"
 	"latchkey/internal/auth"
 	"latchkey/internal/membership"
 	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/user"
 )
 
-// nullHere are the fields that are null in tests: no user signs in to a store here.
-var nullHere = []string{"StoreUser.lastLoginAt", "UserStore.lastLoginAt"}
+// nullHere are the fields that are null in tests: no user signs in to a store here, and the user to whom the shortest
+// route leads owns the account, so that they cannot be deactivated.
+var nullHere = []string{"StoreUser.lastLoginAt", "UserStore.lastLoginAt", "User.deactivatedAt"}
 
 // survey asks for fields.
 type survey struct {
@@ -82,6 +84,9 @@ func (s survey) try(t *testing.T, way route) {
 	t.Helper()
 	query := way.query(3, s.rich(t, way))
 	last := way[len(way)-1]
+	if last.field.Name == "deactivatedAt" {
+		s.deactivated(t)
+	}
 	for _, by := range []*auth.Principal{s.owner, s.robot} {
 		got := s.ask(t, s.home.Account.ID, by, query, nil)
 		if len(got.errors) > 0 {
@@ -201,6 +206,24 @@ func (w *tenants) leaver(t *testing.T) string {
 	as.Credential, as.NoCredential = auth.Credential{}, "a test"
 	w.issue(t, &as, w.home, request{name: "The leaver's", scopes: []string{"account_read"}})
 	return email
+}
+
+// deactivated adds a user to the first store who is deactivated, and the newest user of the account and the store.
+func (w *tenants) deactivated(t *testing.T) user.Person {
+	t.Helper()
+	email := uuid.NewString() + "@acme.example"
+	report, err := w.Memberships.Provision(t.Context(), w.robot, membership.ProvisionRequest{
+		Users: []membership.ProvisionItem{{Email: email, Role: new(user.SalesStaff),
+			Stores: []account.StoreRef{{ID: w.home.Stores[0].ID}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, err := w.Memberships.Deactivate(t.Context(), w.robot,
+		membership.Deactivation{User: user.Ref{ID: &report.Items[0].Person.ID}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return done.Person
 }
 
 // tokenWith names the token that has a value where the route leads.

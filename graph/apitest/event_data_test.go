@@ -15,6 +15,7 @@ import (
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
 	"latchkey/internal/manifest"
+	"latchkey/internal/membership"
 	"latchkey/internal/paging"
 	"latchkey/internal/test/check"
 	dbtest "latchkey/internal/test/db"
@@ -28,9 +29,9 @@ const (
 	tokenFields = `id name level store { id storeHash } clientId scopes status allowedIpRanges ` +
 		`chargeLimit { amount { currencyCode value } per } createdAt createdBy ` + actorFields +
 		` expiresAt lastUsedAt lastUsedIp revokedAt revokedBy ` + actorFields + ` revocationReason`
-	userFields      = `id email firstName lastName locale externalId pending createdAt updatedAt`
-	storeUserFields = `id email firstName lastName locale pending lastLoginAt permissions role status updatedAt`
-	accountFields   = `id accountInfo { name } owner { id } features`
+	userFields      = `id email firstName lastName locale externalId pending createdAt updatedAt deactivatedAt`
+	storeUserFields = `id email firstName lastName locale pending lastLoginAt permissions role status updatedAt deactivatedAt`
+	accountFields   = `id accountInfo { name } owner { id } features offboardingPolicy`
 	storeFields     = `id name storeHash owner { id }`
 )
 
@@ -247,11 +248,34 @@ func TestDataOfUserEvents(t *testing.T) {
 		w.do(t, `mutation($input: RemoveUserFromStoreInput!) { user { removeUserFromStore(input: $input) { storeId } } }`,
 			place)
 		w.wantData(t, ann, "store_user.removed", member)
-		before := w.userShown(t, ann)
+		w.leave(t, ann)
+		before := withReview(w.userShown(t, ann))
 		w.do(t, `mutation($input: RemoveUserFromAccountInput!) { account { removeUserFromAccount(input: $input) { userId } } }`,
 			map[string]any{"userId": id})
 		w.wantData(t, ann, "user.removed", before)
 	})
+}
+
+// leave deactivates and reactivates the user.
+func (w *tenants) leave(t *testing.T, email string) {
+	t.Helper()
+	ref := user.Ref{Email: &email}
+	if _, err := w.Memberships.Deactivate(t.Context(), w.robot, membership.Deactivation{User: ref}); err != nil {
+		t.Fatal(err)
+	}
+	w.wantData(t, email, "user.deactivated", withReview(w.userShown(t, email)))
+	w.Clock.Advance(time.Minute)
+	if _, err := w.Memberships.Reactivate(t.Context(), w.robot, ref); err != nil {
+		t.Fatal(err)
+	}
+	w.wantData(t, email, "user.reactivated", w.userShown(t, email))
+	w.Clock.Advance(time.Minute)
+}
+
+// withReview adds what the data of the events of leaving users has in addition: no token to review.
+func withReview(u shown) shown {
+	u["apiTokensToReview"], u["apiTokensToReviewCount"] = []any{}, 0
+	return u
 }
 
 // Provisioning records the same events as the single mutations do.

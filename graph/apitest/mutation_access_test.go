@@ -41,6 +41,7 @@ var effective = map[string]string{
 
 	"AccountMutations.addUserToAccount":     `input: {email: "<away.user0.email>"}`,
 	"AccountMutations.transferOwnership":    `input: {userId: "<user2>", storeId: "<store2>"}`,
+	"AccountMutations.updateAccount":        `input: {offboardingPolicy: REVOKE_TOKENS}`,
 	"UserMutations.createUser":              `input: {email: "made@acme.example", firstName: "Made", lastName: "Here", locale: "en"}`,
 	"UserMutations.createUserWithPassword":  `input: {email: "made@acme.example", firstName: "Made", lastName: "Here", locale: "en", password: "a long sentence", passwordConfirmation: "a long sentence"}`,
 	"UserMutations.addUserToStore":          `input: {storeId: "<store0>", user: {id: "<user2>"}}`,

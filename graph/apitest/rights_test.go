@@ -29,6 +29,7 @@ var rights = map[string]right{
 	"AccountMutations.provisionUsers":        {scopes: []string{"account_users_write"}},
 	"AccountMutations.deprovisionUsers":      {scopes: []string{"account_users_delete"}},
 	"AccountMutations.transferOwnership":     {storeOwner: true},
+	"AccountMutations.updateAccount":         {},
 
 	"UserMutations.createUser":              {scopes: []string{"account_users_write"}, permission: "Add_User"},
 	"UserMutations.createUserWithPassword":  {scopes: []string{"account_users_write"}, permission: "Add_User"},

@@ -23,7 +23,10 @@ type removalHandler struct {
 
 func (h *removalHandler) routes() []route {
 	var all []route
-	for _, w := range []leaving{{path: "/remove"}, {path: "/deactivate", deactivates: true}} {
+	for _, w := range []leaving{
+		{"/remove", false, "person_removed", "person_removed_with_tokens"},
+		{"/deactivate", true, "person_deactivated", "person_deactivated_with_tokens"},
+	} {
 		all = append(all, get(userPattern+w.path, member, func(q *request) error { return h.page(q, w) }),
 			post(userPattern+w.path, member, func(q *request) error { return h.leave(q, w) }, fresh))
 	}
@@ -35,6 +38,8 @@ type leaving struct {
 	// path is that of the page, below the user's.
 	path        string
 	deactivates bool
+	// notice is the notice afterwards, and withTokens the one that says how many tokens were revoked.
+	notice, withTokens string
 }
 
 // removePage is the data of the page that confirms the removal of a user from the account, or the deactivation.
@@ -181,14 +186,14 @@ func (h *removalHandler) leave(q *request, w leaving) error {
 		}
 		return h.show(q, http.StatusUnprocessableEntity, p, w, f, selected)
 	}
-	to, notice := q.address("/users"), "person_removed"
+	to := q.address("/users")
 	if w.deactivates {
-		to, notice = userAddress(q, p), "person_deactivated"
+		to = userAddress(q, p)
 	}
 	if revoked > 0 {
-		return q.redirectWithNotice(to, notice+"_with_tokens", revoked)
+		return q.redirectWithNotice(to, w.withTokens, revoked)
 	}
-	return q.redirectWithNotice(to, notice, 1)
+	return q.redirectWithNotice(to, w.notice, 1)
 }
 
 // offboard removes or deactivates the user, revokes exactly the chosen tokens, whatever the account's policy is, and

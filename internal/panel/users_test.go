@@ -244,6 +244,7 @@ func TestRemovePerson(t *testing.T) {
 			"Choose what to transfer.").wants(http.StatusUnprocessableEntity, "Confirm that you understand this.")
 		owner.submit(give, "Make them the owner", "what", "acme2eu", "sure",
 			"yes").goes(heir + "?n=1&notice=owner_of_store")
+		owner.setPolicy(s, "REVOKE_TOKENS")
 		confirmation := owner.get(at + "/remove")
 		confirmation.wants(http.StatusOK, "1 session of theirs").wants(http.StatusOK,
 			"goes with them").wants(http.StatusOK, "stays with them").wants(http.StatusOK,
@@ -366,6 +367,9 @@ func TestPeopleRefuse(t *testing.T) {
 			{"the account's owner", target + "/owner", []string{"what", "*", "sure", "yes"}, 403, 403, 403},
 			{"a store's owner", target + "/owner", []string{"what", "acme1us", "sure", "yes"}, 404, 404, 403},
 			{"out of the account", target + "/remove", nil, 403, 403, 403},
+			{"deactivated", target + "/deactivate", nil, 403, 403, 403},
+			{"reactivated", target + "/reactivate", nil, 403, 403, 403},
+			{"the off-boarding policy", s.page("/users/offboarding"), []string{"policy", "REVOKE_TOKENS"}, 403, 403, 403},
 		} {
 			for who, each := range map[string]struct {
 				v    *visitor
