@@ -46,7 +46,8 @@ func TestOffboardingPolicy(t *testing.T) {
 				data: `{"account": {"auditEvents": {"nodes": [{"action": "account.updated",
 					"details": [{"name": "offboardingPolicy", "value": "REVOKE_TOKENS"}]}]}}}`},
 		})
-		w.wantData(t, w.home.Account.Name, "account.updated", w.object(t, `{ account { `+accountFields+` } }`, "account"))
+		w.wantData(t, w.home.Account.Name, "account.updated",
+			w.object(t, `{ account { `+accountFields+` } }`, "account"))
 	})
 }
 
@@ -58,8 +59,8 @@ func TestRemovalsByPolicy(t *testing.T) {
 	}
 	eachTenants(t, func(t *testing.T, w *tenants) {
 		for _, policy := range []string{"KEEP_TOKENS", "REVOKE_TOKENS"} {
-			w.run(t, []scenario{{name: policy, by: w.owner, query: updatePolicy, variables: map[string]any{"policy": policy},
-				has: []string{policy}}})
+			w.run(t, []scenario{{name: policy, by: w.owner, query: updatePolicy,
+				variables: map[string]any{"policy": policy}, has: []string{policy}}})
 			for door, query := range doors {
 				for answer, want := range map[string]string{
 					"": map[string]string{"KEEP_TOKENS": "ACTIVE", "REVOKE_TOKENS": "REVOKED"}[policy],

@@ -1,6 +1,7 @@
 package gormdb_test
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"testing"
@@ -37,9 +38,17 @@ func joiner(t *testing.T, db *gormdb.DB, w dbtest.World) (user.User, signin.Pers
 	return fresh[0].User, person
 }
 
-// Sessions of either kind, and links that the account sends, are created before the removal of their membership,
-// which revokes them, or are refused.
+// Sessions of either kind, and links that the account sends, are created before the removal or deactivation of their
+// membership, which revokes them, or are refused.
 func TestBeginningsBesideTheRemoval(t *testing.T) {
+	for name, leave := range map[string]func(context.Context, user.Change, *auth.Principal, []user.Person, time.Time,
+		user.Review) error{"removal": user.Leave, "deactivation": user.Deactivate} {
+		t.Run(name, func(t *testing.T) { beginningsBeside(t, leave) })
+	}
+}
+
+func beginningsBeside(t *testing.T, leave func(context.Context, user.Change, *auth.Principal, []user.Person, time.Time,
+	user.Review) error) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		handles := []*gormdb.DB{dbtest.Open(t, url), dbtest.Open(t, url)}
 		w := dbtest.Seed{Stores: 1}.Make(t, handles[0])
@@ -100,7 +109,7 @@ func TestBeginningsBesideTheRemoval(t *testing.T) {
 			}
 			begun.Wait()
 			change(t, handles[1], w, func(c user.Change) error {
-				return user.Leave(t.Context(), c, &auth.Principal{Kind: auth.Operator, AccountID: w.Account.ID},
+				return leave(t.Context(), c, &auth.Principal{Kind: auth.Operator, AccountID: w.Account.ID},
 					[]user.Person{{User: u}}, noon, nil)
 			})
 			all.Wait()
@@ -118,14 +127,15 @@ func TestBeginningsBesideTheRemoval(t *testing.T) {
 	})
 }
 
-// A removal that revokes the tokens known to the user also revokes the tokens that these issue meanwhile.
+// A removal or a deactivation that revokes the tokens known to the user also revokes the tokens that these issue
+// meanwhile.
 func TestIssuingByTokensOfTheRemoved(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		handles := []*gormdb.DB{dbtest.Open(t, url), dbtest.Open(t, url)}
 		w := dbtest.Seed{Stores: 2}.Make(t, handles[0])
 		leaving := membership.NewService(handles[1].Memberships(), func() time.Time { return noon })
 		owner := &auth.Principal{NoCredential: "a test", Kind: auth.Operator, AccountID: w.Account.ID}
-		for range 2 {
+		for round := range 4 {
 			u, _ := joiner(t, handles[0], w)
 			made, value := issue(t, handles[0], w, uuid.Nil, func(d *token.Draft) {
 				d.Token.CreatedBy = audit.Actor{Kind: audit.ActorUser, ID: u.ID, Name: u.Email}
@@ -154,8 +164,15 @@ func TestIssuingByTokensOfTheRemoved(t *testing.T) {
 				})
 			}
 			begun.Wait()
-			removed, err := leaving.Remove(t.Context(), owner,
-				membership.Removal{User: user.Ref{ID: &u.ID}, Offboarding: account.RevokeTokens})
+			r := membership.Removal{User: user.Ref{ID: &u.ID}, Offboarding: account.RevokeTokens}
+			leave := leaving.Remove
+			if round%2 == 1 {
+				leave = func(ctx context.Context, by *auth.Principal, r membership.Removal) (membership.RemovalResult,
+					error) {
+					return leaving.Deactivate(ctx, by, membership.Deactivation(r))
+				}
+			}
+			removed, err := leave(t.Context(), owner, r)
 			must(t, err)
 			all.Wait()
 			issued, err := handles[0].Tokens().IssuedBy(t.Context(), w.Account.ID, []uuid.UUID{made.ID}, noon)

@@ -86,7 +86,8 @@ func TestDeactivateFromTheAccount(t *testing.T) {
 		if r := clerk.get(list); r.status != http.StatusSeeOther {
 			t.Errorf("a deactivated user: got %d %s, want 303 to sign in", r.status, r.text())
 		}
-		page := owner.get(at).wants(http.StatusOK, "Deactivated").wants(http.StatusOK, "Acme EU").lacks("Add to a store")
+		page := owner.get(at).wants(http.StatusOK, "Deactivated").wants(http.StatusOK,
+			"Acme EU").lacks("Add to a store")
 		owner.get(s.page("/users")).wants(http.StatusOK, "Deactivated")
 		owner.get(at + "/deactivate").goes(at)
 		owner.submit(owner.get(s.page("/users/invite")), "Invite", "email", chloe, "stores",

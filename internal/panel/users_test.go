@@ -369,7 +369,8 @@ func TestPeopleRefuse(t *testing.T) {
 			{"out of the account", target + "/remove", nil, 403, 403, 403},
 			{"deactivated", target + "/deactivate", nil, 403, 403, 403},
 			{"reactivated", target + "/reactivate", nil, 403, 403, 403},
-			{"the off-boarding policy", s.page("/users/offboarding"), []string{"policy", "REVOKE_TOKENS"}, 403, 403, 403},
+			{"the off-boarding policy", s.page("/users/offboarding"), []string{"policy", "REVOKE_TOKENS"}, 403, 403,
+				403},
 		} {
 			for who, each := range map[string]struct {
 				v    *visitor

@@ -58,7 +58,9 @@ var (
 	byOwners   = append(slices.Clone(inStore), "transferOwnership")
 	bySessions = slices.Sorted(maps.Keys(writes))
 	byTokens   = slices.DeleteFunc(slices.Clone(bySessions),
-		func(name string) bool { return name == "transferOwnership" || slices.Contains(byMerchants, name) })
+		func(name string) bool {
+			return name == "transferOwnership" || name == "updateAccount" || slices.Contains(byMerchants, name)
+		})
 	// byMerchants are for the session of the owner of the store that is charged.
 	byMerchants = []string{"approveCheckout", "declineCheckout", "suspendSubscription", "resumeSubscription"}
 )

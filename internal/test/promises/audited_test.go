@@ -179,6 +179,10 @@ func TestEveryChangeIsAudited(t *testing.T) {
 			{"a legacy account", command("legacy", "create", "--account", acme, "--store", "acme2eu", "--username",
 				"Old", "--allow-legacy"),
 				byOperator.with("legacy_account.created", "Old"), 1},
+			{"the off-boarding policy changed", send(owner, userMutation("account", "updateAccount"),
+				vars{"offboardingPolicy": "REVOKE_TOKENS"}), byOwner.with("account.updated", "*"), 1},
+			{"the same again", send(owner, userMutation("account", "updateAccount"),
+				vars{"offboardingPolicy": "REVOKE_TOKENS"}), event{}, 0},
 			{"a user provisioned", send(owner, provision,
 				vars{"users": []vars{{"email": "New@acme.example", "firstName": "New", "lastName": "One",
 					"stores": []string{"acme2eu"}}}}),
@@ -261,7 +265,7 @@ func TestEveryMutationHasAnAuditTest(t *testing.T) {
 	audited := []string{"createApiToken", "updateApiToken", "rotateApiToken", "revokeApiTokens", "addUserToAccount",
 		"createUser", "createUserWithPassword",
 		"addUserToStore", "removeUserFromStore", "updateUser", "setStoreUserPermissions", "setStoreUserStatus",
-		"transferOwnership",
+		"transferOwnership", "updateAccount",
 		"removeUserFromAccount", "provisionUsers", "deprovisionUsers",
 		"createWebhook", "updateWebhook", "rotateWebhookSecret", "sendTestEvent", "replayDeliveries", "deleteWebhook"}
 	// TestNoWriteOutlivesTheRightsOfItsActor wants an event of each change, and the property test of package billing

@@ -8,6 +8,16 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/account"
+	"latchkey/internal/auth"
+	"latchkey/internal/membership"
+	dbtest "latchkey/internal/test/db"
+	"latchkey/internal/token"
+	"latchkey/internal/user"
 )
 
 // rounds returns how often a race is run: LATCHKEY_CHAOS_ROUNDS, which `make chaos` sets, or few, which takes seconds.
@@ -60,6 +70,58 @@ func race(t *testing.T, nodes []*node, credential, auditor string, in vars, revo
 	before = nodes[0].eventCount(auditor)
 	clients.Wait()
 	return ids, before, nodes[0].eventCount(auditor)
+}
+
+// A user who is deactivated on another server while they issue tokens issues none afterwards. Those that they issued
+// before are in the list of items to review, or are revoked by the account's policy (docs/promises.md: 2).
+func TestIssuingDuringADeactivation(t *testing.T) {
+	eachDeployment(t, func(t *testing.T, h *deployment) {
+		nodes := []*node{h.serve(), h.serve(), h.serve()}
+		c := &actors{deployment: h, n: nodes[0], owner: h.session(acmeOwner)}
+		auditor := nodes[0].issue(c.owner, acme,
+			vars{"name": "Auditor", "scopes": []string{"account_audit_read"}}).access
+		service := membership.NewService(dbtest.Open(t, h.url).Memberships(), time.Now)
+		by := auth.OperatorPrincipal()
+		by.AccountID = uuid.MustParse(acme)
+		for round := range rounds(t, 2) {
+			policy := account.OffboardingPolicies()[round%2]
+			if _, err := service.SetOffboardingPolicy(t.Context(), &by, policy); err != nil {
+				t.Fatal(err)
+			}
+			_, email, session := c.member()
+			var left membership.RemovalResult
+			in := vars{"name": "Raced", "scopes": []string{"store_cart"}, "storeId": euStore}
+			ids, before, after := race(t, nodes, session, auditor, in, func() {
+				var err error
+				left, err = service.Deactivate(t.Context(), &by,
+					membership.Deactivation{User: user.Ref{Email: &email}})
+				if err != nil {
+					t.Fatal(err)
+				}
+			})
+			if after != before {
+				t.Fatalf("round %d: tokens issued after the deactivation: got %d, want 0", round, after-before)
+			}
+			listed := map[string]bool{}
+			for _, each := range left.Review {
+				listed[token.IDPrefix+each.ID.String()] = (each.Revocation != nil) == (policy == account.RevokeTokens)
+			}
+			for _, id := range ids {
+				if !listed[id] {
+					t.Fatalf("round %d, %s: token %s is not to review, or not handled by the policy", round, policy, id)
+				}
+			}
+			if _, err := service.Reactivate(t.Context(), &by, user.Ref{Email: &email}); err != nil {
+				t.Fatal(err)
+			}
+			if a := nodes[1].ask(session, acme, create, vars{"in": in}); a.status != http.StatusUnauthorized {
+				t.Fatalf("round %d, the session after the reactivation: got %d %s, want 401", round, a.status, a.body)
+			}
+			for chunk := range slices.Chunk(ids, 50) {
+				nodes[0].must(c.owner, acme, revoke, vars{"in": vars{"ids": chunk}})
+			}
+		}
+	})
 }
 
 // A user who is removed, or whose token is revoked, while they issue tokens, issues none afterwards. Tokens that a

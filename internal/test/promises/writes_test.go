@@ -88,6 +88,8 @@ var writes = map[string]write{
 	}},
 	"transferOwnership": {userMutation("account", "transferOwnership"),
 		func(p *fixture) vars { return p.in("transferOwnership", nil) }},
+	"updateAccount": {userMutation("account", "updateAccount"),
+		func(*fixture) vars { return vars{"offboardingPolicy": "REVOKE_TOKENS"} }},
 	"provisionUsers": {provision, func(p *fixture) vars {
 		return vars{"users": []vars{{"email": p.newEmail("provisionUsers"), "stores": []string{euStore}}}}
 	}},
@@ -173,5 +175,8 @@ func (c *actors) targets(p *fixture) {
 			`mutation($in: CreateWebhookInput!) { webhook { createWebhook(input: $in) { webhook { id } } } }`, vars{"in": newWebhook})
 		*id = a.text("webhook.createWebhook.webhook.id")
 	}
+	// So that updateAccount has an effect.
+	c.n.must(c.owner, acme, userMutation("account", "updateAccount"),
+		vars{"in": vars{"offboardingPolicy": "KEEP_TOKENS"}})
 	p.billed = c.billingTargets()
 }
