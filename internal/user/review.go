@@ -20,7 +20,7 @@ type KnownToken struct {
 }
 
 // Review revokes what the removal or deactivation of users revokes, and returns the tokens whose secrets each of them
-// knows. It is called after their sessions have ended. A nil Review returns none.
+// knows. It is called after their sessions have ended. Without a Review the events say nothing about tokens.
 type Review func() (map[uuid.UUID][]KnownToken, error)
 
 // maxListedTokens is the most tokens that an event of a removal or deactivation lists.
@@ -29,14 +29,17 @@ const maxListedTokens = 100
 // events returns the event of each user, with the tokens to review.
 func (r Review) events(by *auth.Principal, action audit.Action, persons []Person, now time.Time) ([]audit.Event,
 	error) {
-	var known map[uuid.UUID][]KnownToken
-	if r != nil {
-		var err error
-		if known, err = r(); err != nil {
-			return nil, err
-		}
-	}
 	events := make([]audit.Event, len(persons))
+	if r == nil {
+		for i, p := range persons {
+			events[i] = PersonEvent(by, action, p, now)
+		}
+		return events, nil
+	}
+	known, err := r()
+	if err != nil {
+		return nil, err
+	}
 	for i, p := range persons {
 		events[i] = PersonEvent(by, action, p, now, reviewDetails(known[p.ID])...)
 		events[i].Data = p.leavingData(known[p.ID])
