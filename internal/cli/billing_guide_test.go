@@ -15,7 +15,7 @@ import (
 // The commands of docs/billing.md, "A worked example", run as written and print
 // the amounts that the page names.
 func TestBillingGuide(t *testing.T) {
-	buildWithoutRace(t)
+	useWithoutRace(t)
 	program, err := exec.LookPath("latchkey")
 	if err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ const maxMemory = 120_000_000
 // limit.
 func TestFloodStaysWithinMemory(t *testing.T) {
 	const clients, rounds = 20, 2
-	buildWithoutRace(t)
+	useWithoutRace(t)
 	// Requests queue for as long as a busy machine needs.
 	s, session := demo(t, environment(t, dbtest.SQLiteURL(t)), "--request-timeout", "2m", "--write-timeout", "3m")
 	var all sync.WaitGroup
@@ -51,7 +51,7 @@ func TestFloodStaysWithinMemory(t *testing.T) {
 // too: the others are refused at once.
 func TestManyClientsStayWithinMemory(t *testing.T) {
 	const clients = 250
-	buildWithoutRace(t)
+	useWithoutRace(t)
 	s, session := demo(t, environment(t, dbtest.SQLiteURL(t)), "--request-timeout", "2m", "--write-timeout", "3m")
 	var all sync.WaitGroup
 	var created, refused atomic.Int64

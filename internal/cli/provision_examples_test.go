@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -96,33 +97,42 @@ func writeFile(t *testing.T, text string) string {
 // Each script provisions users in several requests, removes them again, and
 // changes nothing on the second run.
 func TestExamplesProvision(t *testing.T) {
-	const many, some = 3_003, 1_003
-	fewerUsersOn := map[string]string{"provision.mjs": "sqlite", "provision.sh": "postgres"}
-	buildWithoutRace(t)
+	const users = 1_003 // a request has at most 1,000
+	useWithoutRace(t)
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		h := startScriptServer(t, url, "account_users_write", "account_users_delete", "account_api_tokens_read")
 		for _, script := range scripts {
-			users := many
-			if strings.HasSuffix(t.Name(), "/"+fewerUsersOn[script]) {
-				users = some
-			}
 			h.script = script
 			h.provisionAndRemove(t, users)
 		}
 	})
 }
 
-// buildWithoutRace builds the program without the race detector, with which the test
-// itself may run, because it is many times slower.
-func buildWithoutRace(t *testing.T) {
-	t.Helper()
-	dir := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, "latchkey"),
-		"latchkey/cmd/latchkey")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+// programsFolder is the folder of programs, if they are built.
+var programsFolder string
+
+// programs builds the program and the example receiver in Go, once for all tests, and returns their folder.
+var programs = sync.OnceValues(func() (folder string, err error) {
+	if programsFolder, err = os.MkdirTemp("", "latchkey-programs-"); err != nil {
+		return "", err
 	}
-	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", programsFolder, "latchkey/cmd/latchkey",
+		"latchkey/examples/webhooks")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return programsFolder, nil
+})
+
+// useWithoutRace makes the test start the program without the race detector, with which
+// the test itself may run, because it is many times slower.
+func useWithoutRace(t *testing.T) {
+	t.Helper()
+	folder, err := programs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", folder+string(os.PathListSeparator)+os.Getenv("PATH"))
 }
 
 // provisionAndRemove provisions new users and removes them, each twice.

@@ -21,9 +21,20 @@ import (
 // TestMain runs the program itself if the test binary is started as latchkey:
 // the scripts and the server tests start it as a process.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"latchkey": func() {
+	testscript.Main(tests{m}, map[string]func(){"latchkey": func() {
 		os.Exit(cli.Main(context.Background(), os.Args[1:], os.LookupEnv, os.Stdin, os.Stdout, os.Stderr))
 	}})
+}
+
+// tests are the tests of the package. They remove the programs that they built.
+type tests struct{ *testing.M }
+
+func (m tests) Run() int {
+	code := m.M.Run()
+	if programsFolder != "" {
+		_ = os.RemoveAll(programsFolder)
+	}
+	return code
 }
 
 // TestScripts runs each script in testdata/script on a fresh SQLite and a fresh
@@ -34,7 +45,7 @@ func TestScripts(t *testing.T) {
 	if err != nil || len(scripts) == 0 {
 		t.Fatalf("scripts: got %d, %v, want at least one", len(scripts), err)
 	}
-	buildWithoutRace(t)
+	useWithoutRace(t)
 	for _, script := range scripts {
 		t.Run(strings.TrimSuffix(filepath.Base(script), ".txtar"), func(t *testing.T) {
 			dbtest.EachURL(t, func(t *testing.T, url string) { runScript(t, script, url) })

@@ -30,13 +30,12 @@ import (
 func receivers(t *testing.T) map[string]string {
 	t.Helper()
 	const folder = "../../examples/webhooks/"
-	program := filepath.Join(t.TempDir(), "receiver")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "latchkey/examples/webhooks")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	built, err := programs()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return map[string]string{"receiver.py": folder + "receiver.py", "receiver.mjs": folder + "receiver.mjs",
-		"receiver.go": program}
+		"receiver.go": filepath.Join(built, "webhooks")}
 }
 
 // receiver is an example receiver.
@@ -173,7 +172,7 @@ func (s *server) issueAndRevoke(t *testing.T, session, name string) string {
 // stopped it gets what it missed, in order.
 func TestExampleReceivers(t *testing.T) {
 	programs := receivers(t)
-	buildWithoutRace(t)
+	useWithoutRace(t)
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		env := environment(t, url)
 		s, session := demo(t, env)
@@ -310,7 +309,7 @@ func (r *receiver) dropsDuplicates(t *testing.T, s *server, env map[string]strin
 // token, and again those of a token that was issued and revoked while the
 // receiver was stopped.
 func TestWebhookGuide(t *testing.T) {
-	buildWithoutRace(t)
+	useWithoutRace(t)
 	program, err := exec.LookPath("latchkey")
 	if err != nil {
 		t.Fatal(err)

@@ -23,7 +23,7 @@ import (
 // to its deletion. A reader that follows the log gets each event once
 // (docs/promises.md: 5).
 func TestWebhooksOfKilledServers(t *testing.T) {
-	buildWithoutRace(t) // so that servers start quickly
+	useWithoutRace(t) // so that servers start quickly
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
 		testKilledSenders(t, dbtest.SQLiteURL(t), 1)
