@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 )
@@ -17,17 +19,37 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if builtFolder != "" {
+		_ = os.RemoveAll(builtFolder)
+	}
+	os.Exit(code)
 }
 
-// webhookSuite returns a suite with the installations for webhooks only, of a program that is built for it.
+// builtFolder is the folder of built, if there is one.
+var builtFolder string
+
+// built builds the program once for all tests, with the flags of the tests, so that the packages are in the build
+// cache.
+var built = sync.OnceValues(func() (binary string, err error) {
+	if builtFolder, err = os.MkdirTemp("", "latchkey-bench-"); err != nil {
+		return "", err
+	}
+	binary = filepath.Join(builtFolder, "latchkey")
+	out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", binary, "latchkey/cmd/latchkey").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return binary, nil
+})
+
+// webhookSuite returns a suite with the installations for webhooks only.
 func webhookSuite(t *testing.T) *suite {
 	t.Helper()
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "latchkey")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", binary,
-		"latchkey/cmd/latchkey").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	binary, err := built()
+	if err != nil {
+		t.Fatal(err)
 	}
 	s := &suite{dir: dir, binary: binary, accounts: accounts()}
 	t.Cleanup(func() {

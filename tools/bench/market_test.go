@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -27,10 +25,9 @@ func TestBillingRows(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "latchkey")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", binary,
-		"latchkey/cmd/latchkey").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	binary, err := built()
+	if err != nil {
+		t.Fatal(err)
 	}
 	s := &suite{dir: dir, binary: binary, pgbench: pgbench, accounts: accounts(), bills: bills{count: fewSubscriptions}}
 	t.Cleanup(func() {
