@@ -17,8 +17,9 @@ RACE := -race $(foreach package,modernc.org/sqlite/lib modernc.org/libc latchkey
 # The control panel starts no goroutines and shares nothing between requests. The packages that it calls are tested with the race
 # detector. So its own tests, most of which drive a browser, run without the detector, in half the time.
 PANEL := latchkey/internal/panel
-# The slowest package starts first, so that the others run in parallel.
-SLOWEST := ./internal/cli
+# The slowest packages start first, so that none of them runs alone at the end.
+SLOWEST := ./internal/cli ./tools/bench ./internal/gormdb ./graph/apitest ./internal/signin ./internal/feed \
+	./internal/test/promises
 # How long `make fuzz` gives each target.
 FUZZTIME ?= 20s
 # How many rounds `make chaos` runs, how many requests it sends through each load balancer, and how many billing runs it kills.
@@ -64,14 +65,15 @@ passwords: ## Write the list of common passwords from the npm package of its loc
 
 # The race detector needs a C compiler, the audits of GraphQL over HTTP need Node, the benchmark's tests need wrk, and the control
 # panel's tests need Chromium. They save screenshots of the pages in tmp/screenshots.
+# `make lint` vets the code, so that compiling the tests need not.
 .PHONY: test
 test: ## Set up and run every test, on SQLite and on PostgreSQL
 	@tools/need gcc=gcc,libc6-dev initdb=postgresql node=nodejs npm=npm wrk=wrk pgbouncer=pgbouncer nginx=nginx caddy=caddy haproxy=haproxy \
 		curl=curl jq=jq python3=python3 chromium=chromium
 	@$(MAKE) --no-print-directory $(AUDITS:%=%/node_modules/.package-lock.json)
 	go build -o bin/ ./internal/test/db/cmd/testcluster ./tools/testsummary
-	bin/testcluster bin/testsummary -databases sqlite,postgres -beside 'go test -json -count=1 -timeout 25m $(PANEL)' \
-		go test -json $(RACE) -count=1 -timeout 25m $(SLOWEST) $$(go list ./... | grep -vx '$(PANEL)')
+	bin/testcluster bin/testsummary -databases sqlite,postgres -beside 'go test -json -vet=off -count=1 -timeout 25m $(PANEL)' \
+		go test -json -vet=off $(RACE) -count=1 -timeout 25m $(SLOWEST) $$(go list ./... | grep -vx '$(PANEL)')
 
 %/node_modules/.package-lock.json: %/package-lock.json
 	npm ci --no-audit --no-fund --prefix $*
