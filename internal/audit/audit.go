@@ -75,6 +75,8 @@ const (
 	// deactivated, or made active again.
 	UserDeactivated Action = "user.deactivated"
 	UserReactivated Action = "user.reactivated"
+	// UserRemovalRefused: an identity provider's request to deactivate or remove the target user was refused.
+	UserRemovalRefused Action = "user.removal_refused"
 	// Changes to a user's membership in a store.
 	StoreUserAdded   Action = "store_user.added"
 	StoreUserUpdated Action = "store_user.updated"
@@ -143,7 +145,7 @@ func Actions() []Action {
 		APITokenCreated, APITokenUpdated, APITokenRotated, APITokenRevoked, APITokenExpiring, APITokenExpired,
 		AccessTokenGranted, AccessTokenRevoked,
 		UserCreated, UserInvited, UserAdded, UserAccepted, UserDeclined, UserUpdated, UserDeactivated, UserReactivated,
-		UserRemoved,
+		UserRemoved, UserRemovalRefused,
 		StoreUserAdded, StoreUserUpdated, StoreUserRemoved, OwnershipTransferred,
 		SignInFailed, SessionStarted, SessionEnded, PasswordSet, PasswordRemoved, TOTPEnabled, TOTPDisabled,
 		RecoveryCodesRenewed, RecoveryCodeUsed,

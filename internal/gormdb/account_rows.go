@@ -36,13 +36,17 @@ func (r accountRow) account() account.Account {
 
 // storeRow is the model of a store.
 type storeRow struct {
-	AccountID uuid.UUID `gorm:"type:uuid;primaryKey;index:stores_owner,priority:11"`
+	AccountID uuid.UUID `gorm:"type:uuid;primaryKey;index:stores_owner,priority:11;uniqueIndex:stores_external,priority:11"`
 	ID        uuid.UUID `gorm:"type:uuid;primaryKey"`
 	Hash      string    `gorm:"not null;unique"`
 	Name      string    `gorm:"not null"`
 	OwnerID   uuid.UUID `gorm:"type:uuid;not null;index:stores_owner"`
 	Status    string    `gorm:"not null"`
 	CreatedAt instant   `gorm:"not null"`
+	// What the store has as a group is read and written by directory_groups.go. MembersRevision is kept by triggers.
+	ExternalID      *string `gorm:"uniqueIndex:stores_external,where:external_id IS NOT NULL;->:false;<-:false"`
+	DefaultRole     string  `gorm:"not null;->:false;<-:false"`
+	MembersRevision int64   `gorm:"not null;->:false;<-:false"`
 
 	Account *accountRow `gorm:"foreignKey:AccountID;references:ID"`
 	Owner   *userRow    `gorm:"foreignKey:OwnerID;references:ID"`

@@ -120,6 +120,8 @@ type dialect struct {
 	find string
 	// lower returns an expression for a text with the letters A to Z, and no others, in lower case, ordered by bytes.
 	lower func(text string) string
+	// bytes returns an expression for a text that compares by its bytes.
+	bytes func(text string) string
 	// among returns the condition that a value is in the result of a subquery, in the form that makes the database
 	// look up each value by index.
 	among func(subquery string) string
@@ -228,7 +230,7 @@ var allModels = []any{
 	sessionRow{}, linkRow{}, flowRow{}, totpRow{}, codeRow{}, passkeyRow{}, identityRow{}, unlinkedRow{}, sentFormRow{},
 	eventRow{}, eventSourceRow{}, webhookRow{}, webhookTypeRow{}, deliveryRow{}, attemptRow{},
 	checkoutRow{}, checkoutItemRow{}, subscriptionRow{}, termRow{}, suspensionRow{}, usageTotalRow{},
-	chargeRow{}, invoiceRow{},
+	chargeRow{}, invoiceRow{}, provisioningRow{}, provisioningFailureRow{},
 }
 
 // Dialect returns "sqlite" or "postgres".

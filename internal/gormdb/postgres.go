@@ -52,6 +52,7 @@ var postgresDialect = dialect{
 	find:   "strpos",
 	// The collation "C" does not change the case of other letters.
 	lower: func(text string) string { return "lower(" + text + ` COLLATE "C")` },
+	bytes: func(text string) string { return text + ` COLLATE "C"` },
 	// With IN, the planner could read the whole table instead.
 	among: func(subquery string) string { return "= ANY (ARRAY(" + subquery + "))" },
 	// With a list, the planner could read a small table as a whole and compare every row with every digest.

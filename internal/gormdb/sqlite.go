@@ -54,6 +54,7 @@ var sqliteDialect = dialect{
 	tables: "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?",
 	find:   "instr",
 	lower:  func(text string) string { return "lower(" + text + ")" },
+	bytes:  func(text string) string { return text },
 	among:  func(subquery string) string { return "IN (" + subquery + ")" },
 	batch:  func(statement string, size int) string { return statement + "(" + places(size, "") + ")" },
 	// SQLite joins the tables of a CROSS JOIN in the order in which they are written.

@@ -63,6 +63,7 @@ type accountUserRow struct {
 	ExternalID  *string   `gorm:"uniqueIndex:account_users_external,where:external_id IS NOT NULL"`
 	// DeactivatedAt is null while the membership is not deactivated.
 	DeactivatedAt instant
+	ProvisionedBy uuid.NullUUID `gorm:"type:uuid"`
 
 	Account *accountRow `gorm:"foreignKey:AccountID;references:ID"`
 	User    *userRow    `gorm:"foreignKey:UserID;references:ID"`
@@ -127,11 +128,13 @@ type personRow struct {
 	ExternalID string    `sql:"coalesce(a.external_id, '')"`
 	JoinedAt   instant   `sql:"a.created_at"`
 	UpdatedAt  instant   `sql:"a"`
+
+	ProvisionedBy uuid.NullUUID `sql:"a"`
 }
 
 func (r personRow) person() user.Person {
 	return user.Person{User: r.Record.user(), Member: true, ExternalID: r.ExternalID, JoinedAt: r.JoinedAt.Time,
-		UpdatedAt: r.UpdatedAt.Time}
+		UpdatedAt: r.UpdatedAt.Time, ProvisionedBy: r.ProvisionedBy.UUID}
 }
 
 var (

@@ -148,10 +148,11 @@ func (c userChange) SaveMembers(ctx context.Context, members []user.Membership) 
 			AccountID: c.accountID, UserID: m.UserID, EmailFolded: user.Fold(m.Email), FirstName: m.FirstName,
 			LastName: m.LastName, Locale: m.Locale,
 			CreatedAt: instant{m.JoinedAt}, UpdatedAt: instant{m.UpdatedAt}, ExternalID: optionalText(m.ExternalID),
+			ProvisionedBy: optional(m.ProvisionedBy),
 		}
 	}
 	replacing := replace([]string{"account_id", "user_id"}, "first_name", "last_name", "locale", "external_id",
-		"updated_at")
+		"updated_at", "provisioned_by")
 	return keep(ctx, c, "save members", c.tx.Clauses(replacing), rows)
 }
 

@@ -32,6 +32,23 @@ type Change interface {
 	RevokeTokens(ctx context.Context, e token.RevocationDraft) ([]uuid.UUID, error)
 	// SetOffboardingPolicy changes the policy of the account.
 	SetOffboardingPolicy(ctx context.Context, policy account.OffboardingPolicy) error
+
+	// SetSpelling changes how the address of a member is written, not its folded form. It reports false, and changes
+	// nothing, for a member whose record is also that of the person who signs in.
+	SetSpelling(ctx context.Context, userID uuid.UUID, email string) (bool, error)
+	// ChangeEmail changes the address of a member, which makes the membership pending. It deletes the one-time links
+	// that the account created for the member, and the password that it chose. It returns fault.Conflict for a member
+	// who has accepted the membership and is in other accounts, too, or whose record is also that of the person who
+	// signs in.
+	ChangeEmail(ctx context.Context, userID uuid.UUID, email string) error
+
+	// Group returns a store of the account as a group. It returns fault.NotFound.
+	Group(ctx context.Context, storeID uuid.UUID) (Group, error)
+	// SaveGroup changes the external ID and the default role of a store. It returns fault.Conflict on "externalId" if
+	// another store of the account has it.
+	SaveGroup(ctx context.Context, g Group) error
+	// UsersInStore returns the users among ids, or all if ids is nil, who have a membership in the store.
+	UsersInStore(ctx context.Context, storeID uuid.UUID, ids []uuid.UUID) ([]uuid.UUID, error)
 }
 
 // Repository runs changes.
@@ -73,6 +90,8 @@ type Removal struct {
 	// Tokens, if not nil, are the tokens to revoke, whatever the policy is. The user
 	// must know their secrets. If there are any, it requires the same right.
 	Tokens []uuid.UUID
+	// If decides whether the user may be removed, after the rules; nil permits it.
+	If Precondition
 }
 
 // RemovalResult is the result of a Removal or a Deactivation.
@@ -109,6 +128,11 @@ func (s *Service) offboard(ctx context.Context, by *auth.Principal, r Removal, w
 		}
 		if done.Person, err = l.find(r.User); err != nil {
 			return err
+		}
+		if r.If != nil {
+			if err := r.If(ctx, c, done.Person); err != nil {
+				return err
+			}
 		}
 		now, leaving := s.now.Timestamp(), []user.Person{done.Person}
 		var known map[uuid.UUID][]token.Token

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"latchkey/internal/fault"
 )
@@ -72,6 +73,9 @@ func ErrorOf(err error) *Error {
 			e.Detail += " "
 		}
 		e.Detail += f.Message
+		if len(f.RequiredScopes) > 0 {
+			e.Detail += " The API token needs " + strings.Join(f.RequiredScopes, " and ") + "."
+		}
 		if kind == fault.Conflict && unique[f.Field] {
 			e.Type = "uniqueness"
 		}

@@ -18,7 +18,8 @@ type User struct {
 	ExternalID, GivenName, FamilyName, Locale string
 	// Active is false for a user who was deactivated. A user who has not accepted the membership yet is active.
 	Active bool
-	Roles  []StoreRole
+	// Roles are in the order of ByHash.
+	Roles []StoreRole
 
 	Created, LastModified time.Time
 }
@@ -29,6 +30,9 @@ type StoreRole struct {
 	Hash, Name string
 	Role       user.Role
 }
+
+// ByHash orders roles by the hashes of their stores. Users have their roles in this order.
+func ByHash(a, b StoreRole) int { return strings.Compare(a.Hash, b.Hash) }
 
 // FormattedName returns the first and the last name, or "" if the user has neither.
 func (u User) FormattedName() string { return strings.TrimSpace(u.GivenName + " " + u.FamilyName) }

@@ -20,6 +20,8 @@ type Membership struct {
 	ExternalID string
 	JoinedAt   time.Time
 	UpdatedAt  time.Time
+	// ProvisionedBy is that of Person.
+	ProvisionedBy uuid.UUID
 }
 
 // NewUser is a user of the account about to be kept.
@@ -38,7 +40,7 @@ type NewUser struct {
 func (p Person) Membership() Membership {
 	return Membership{
 		UserID: p.ID, Email: p.Email, FirstName: p.FirstName, LastName: p.LastName, Locale: p.Locale,
-		ExternalID: p.ExternalID, JoinedAt: p.JoinedAt, UpdatedAt: p.UpdatedAt,
+		ExternalID: p.ExternalID, JoinedAt: p.JoinedAt, UpdatedAt: p.UpdatedAt, ProvisionedBy: p.ProvisionedBy,
 	}
 }
 

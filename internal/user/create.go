@@ -151,7 +151,8 @@ func invalidEmail() *fault.Error {
 		MaxEmail).On("email")
 }
 
-func emailTaken() *fault.Error {
+// ErrEmailTaken is the error on "email" for an address that another user in the account has.
+func ErrEmailTaken() *fault.Error {
 	return fault.Errorf(fault.Conflict, "A user in this account already has this e-mail address.").On("email")
 }
 
@@ -163,7 +164,7 @@ func (s *Service) create(ctx context.Context, by *auth.Principal, u NewUser) (Pe
 			return err
 		}
 		if len(same) > 0 {
-			return emailTaken()
+			return ErrEmailTaken()
 		}
 		if created, err = e.create(ctx, u); err != nil {
 			return err

@@ -46,15 +46,15 @@ func (s *Service) Profile(ctx context.Context, by *auth.Principal, id uuid.UUID)
 				return ErrNotInAccount()
 			}
 		}
-		found.In, err = withStores(ctx, c, found.Person)
+		found.In, err = PlacesWithStores(ctx, c, found.Person)
 		return err
 	})
 	return found, err
 }
 
-// withStores returns the user's memberships with their stores, sorted by store
+// PlacesWithStores returns the user's memberships with their stores, sorted by store
 // name.
-func withStores(ctx context.Context, c Change, p Person) ([]StorePlace, error) {
+func PlacesWithStores(ctx context.Context, c Change, p Person) ([]StorePlace, error) {
 	refs := make([]account.StoreRef, len(p.Places))
 	for i, place := range p.Places {
 		refs[i].ID = place.StoreID

@@ -1,6 +1,7 @@
 package user
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -44,6 +45,9 @@ func CheckStoreOwner(s account.Store, userID uuid.UUID) error {
 	return nil
 }
 
+// ErrOwner is in the error chain of an error because the user is an owner.
+var ErrOwner = errors.New("the user is an owner")
+
 func ownsIt(what string) *fault.Error {
-	return fault.Errorf(fault.Conflict, "This user owns %s. Make another user its owner first.", what)
+	return fault.Wrap(ErrOwner, fault.Conflict, "This user owns %s. Make another user its owner first.", what)
 }

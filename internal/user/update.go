@@ -41,8 +41,8 @@ func (s *Service) Update(ctx context.Context, by *auth.Principal, u Update) (Per
 		if err != nil {
 			return err
 		}
-		updated = u.apply(before)
-		if err := e.checkExternalID(ctx, before, updated); err != nil {
+		updated = u.Apply(before)
+		if err := CheckExternalID(ctx, e.Change, before, updated); err != nil {
 			return err
 		}
 		return e.update(ctx, before, &updated)
@@ -54,15 +54,33 @@ func (u Update) check() fault.List {
 	if !u.names() && u.ExternalID == nil {
 		return fault.List{fault.Errorf(fault.Invalid, "Nothing would change. Change at least one field.")}
 	}
-	faults := checkNames(u.FirstName, u.LastName, u.Locale)
-	if u.ExternalID != nil && *u.ExternalID != "" && !ValidName(*u.ExternalID) {
-		faults = append(faults, fault.Errorf(fault.Invalid,
-			"Enter the external id on one line of at most %d characters, without space around it, or leave it empty to remove it.", MaxName).On("externalId"))
-	}
-	return faults
+	return append(checkNames(u.FirstName, u.LastName, u.Locale), checkExternalID(u.ExternalID)...)
 }
 
-func (u Update) apply(p Person) Person {
+// CheckFields returns an error for each field that breaks a rule. Unlike Service.Update, it accepts empty names, which
+// remove a name.
+func (u Update) CheckFields() fault.List {
+	presentOrNil := func(text *string) *string {
+		if text == nil {
+			return nil
+		}
+		return nonEmpty(*text)
+	}
+	return append(checkNames(presentOrNil(u.FirstName), presentOrNil(u.LastName), u.Locale),
+		checkExternalID(u.ExternalID)...)
+}
+
+// checkExternalID returns an error on "externalId" unless the external ID is nil, empty or valid.
+func checkExternalID(id *string) fault.List {
+	if id == nil || *id == "" || ValidName(*id) {
+		return nil
+	}
+	return fault.List{fault.Errorf(fault.Invalid,
+		"Enter the external id on one line of at most %d characters, without space around it, or leave it empty to remove it.", MaxName).On("externalId")}
+}
+
+// Apply returns the user with the update's fields.
+func (u Update) Apply(p Person) Person {
 	for _, change := range []struct{ to, from *string }{
 		{&p.FirstName, u.FirstName}, {&p.LastName, u.LastName}, {&p.Locale, u.Locale}, {&p.ExternalID, u.ExternalID},
 	} {
@@ -73,21 +91,37 @@ func (u Update) apply(p Person) Person {
 	return p
 }
 
-// checkExternalID returns fault.Conflict if another user in the account has the
-// external ID.
-func (e *edit) checkExternalID(ctx context.Context, before, after Person) error {
+// CheckExternalID returns fault.Conflict on "externalId" if the user gets an external ID that another user in the
+// account has.
+func CheckExternalID(ctx context.Context, c Change, before, after Person) error {
 	if after.ExternalID == "" || after.ExternalID == before.ExternalID {
 		return nil
 	}
-	others, err := e.MembersByExternalID(ctx, []string{after.ExternalID})
+	others, err := c.MembersByExternalID(ctx, []string{after.ExternalID})
 	if err == nil && len(others) > 0 {
-		err = fault.Errorf(fault.Conflict, "Another user in this account has this external id.").On("externalId")
+		err = ErrExternalIDTaken()
 	}
 	return err
 }
 
+// ErrExternalIDTaken is the error on "externalId" for an external ID that another user in the account has.
+func ErrExternalIDTaken() *fault.Error {
+	return fault.Errorf(fault.Conflict, "Another user in this account has this external id.").On("externalId")
+}
+
 // update saves the user and records the changed fields.
 func (e *edit) update(ctx context.Context, before Person, after *Person) error {
+	details := Differences(before, *after)
+	if len(details) == 0 {
+		return nil
+	}
+	e.addPersonEvent(audit.UserUpdated, *after, details...)
+	return e.saveMember(ctx, after)
+}
+
+// Differences returns the fields of the account's record in which the two differ, with the values of after, as the
+// details of an event.
+func Differences(before, after Person) []audit.Detail {
 	var details []audit.Detail
 	was := append(nameDetails(before.User), audit.Detail{Name: "externalId", Value: before.ExternalID})
 	for i, is := range append(nameDetails(after.User), audit.Detail{Name: "externalId", Value: after.ExternalID}) {
@@ -95,9 +129,5 @@ func (e *edit) update(ctx context.Context, before Person, after *Person) error {
 			details = append(details, is)
 		}
 	}
-	if len(details) == 0 {
-		return nil
-	}
-	e.addPersonEvent(audit.UserUpdated, *after, details...)
-	return e.saveMember(ctx, after)
+	return details
 }

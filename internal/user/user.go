@@ -117,6 +117,9 @@ type Person struct {
 	JoinedAt   time.Time
 	// UpdatedAt is when a field of the user in this account last changed.
 	UpdatedAt time.Time
+	// ProvisionedBy is the API token with which an identity provider last created or
+	// changed the user over SCIM, or zero.
+	ProvisionedBy uuid.UUID
 	// Places are the memberships in the account's stores, sorted by ID.
 	Places []Place
 }

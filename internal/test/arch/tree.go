@@ -16,6 +16,12 @@ var (
 	homes = []string{"/ho" + "me/", "/Us" + "ers/", "/ro" + "ot/"}
 )
 
+// scimUsers is the home folder that is also the path of a user in SCIM, where the ID is the last part of the path. A
+// path on a machine goes on.
+const scimUsers = "/Us" + "ers/"
+
+var folderInHome = regexp.MustCompile(`^[A-Za-z][\w.-]*/`)
+
 func checkNoMachineTraces(m Module) []Finding {
 	var findings []Finding
 	for _, text := range m.Texts {
@@ -42,7 +48,8 @@ func startOfPath(content, prefix string) int {
 			return -1
 		}
 		at += from
-		if at == 0 || strings.ContainsRune(" \t\n\"'`=:(", rune(content[at-1])) {
+		begins := at == 0 || strings.ContainsRune(" \t\n\"'`=:(", rune(content[at-1]))
+		if begins && (prefix != scimUsers || folderInHome.MatchString(content[at+len(prefix):])) {
 			return at
 		}
 		from = at + len(prefix)

@@ -1,0 +1,355 @@
+// Package directory serves an account's users and stores to identity providers, as the users and groups of SCIM 2.0. It
+// translates: package scim reads what a request asks for, package membership decides and writes, and this package reads
+// what is answered. It also records what identity providers did last, for the control panel.
+package directory
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/auth"
+	"latchkey/internal/bulkhead"
+	"latchkey/internal/clock"
+	"latchkey/internal/fault"
+	"latchkey/internal/membership"
+	"latchkey/internal/scim"
+	"latchkey/internal/user"
+)
+
+// Query selects a page of users or groups.
+type Query struct {
+	// Where selects the resources; nil selects all.
+	Where scim.Condition
+	// Skip is the number of resources before the page, and Count the most on it.
+	Skip, Count int
+	// Details reads the roles of users, or the members of groups.
+	Details bool
+}
+
+// Page is a page of users or groups.
+type Page[T any] struct {
+	// Total is the number of resources that the query selects.
+	Total int64
+	Items []T
+}
+
+// Repository reads users and groups, in the order of their IDs.
+type Repository interface {
+	// CountUsers returns the number of users of the account, including deactivated ones.
+	CountUsers(ctx context.Context, accountID uuid.UUID) (int64, error)
+	Users(ctx context.Context, accountID uuid.UUID, q Query) (Page[scim.User], error)
+	// Groups returns fault.ComplexityLimit if the groups of the page have too many members.
+	Groups(ctx context.Context, accountID uuid.UUID, q Query) (Page[scim.Group], error)
+	// SaveRequests records requests: as the last one of their account, unless a later one is recorded, and those that
+	// failed. It deletes failed ones if an account has more than MaxFailures.
+	SaveRequests(ctx context.Context, requests []Request) error
+	// Requests returns the last request of the account, or the zero Request, and the failed ones, newest first.
+	Requests(ctx context.Context, accountID uuid.UUID) (last Request, failed []Request, err error)
+}
+
+// Service reads and changes the users and groups of the principal's account. All its methods return fault.Forbidden
+// unless the principal is an account-level API token with the scope: account_users_read to read, account_users_write to
+// change, and account_users_delete to deactivate and remove users. Other errors are a *scim.Error or a fault.
+type Service struct {
+	repo        Repository
+	memberships *membership.Service
+	now         clock.Clock
+	charge      func(ctx context.Context, fields int) error
+	walks       *bulkhead.Bulkhead
+	// log holds requests until they are saved.
+	log log
+}
+
+// NewService returns a service over the repository. charge is called with the number of users before a search reads all
+// users of an account, and can refuse it; nil charges nothing.
+func NewService(repo Repository, memberships *membership.Service, now clock.Clock,
+	charge func(ctx context.Context, fields int) error) *Service {
+	if charge == nil {
+		charge = func(context.Context, int) error { return nil }
+	}
+	return &Service{repo: repo, memberships: memberships, now: now, charge: charge,
+		walks: bulkhead.New(bulkhead.HalfTheProcessors())}
+}
+
+// mayRead returns fault.Forbidden unless the principal may read the directory.
+func mayRead(by *auth.Principal) error { return mayUse(by, user.MayListAll) }
+
+// mayWrite returns fault.Forbidden unless the principal may change the directory.
+func mayWrite(by *auth.Principal) error { return mayUse(by, user.MayChangeAll) }
+
+// mayUse returns fault.Forbidden unless the principal is an account-level API token with the right.
+func mayUse(by *auth.Principal, may func(*auth.Principal) error) error {
+	if by.Kind != auth.APIToken || by.StoreID != uuid.Nil {
+		return fault.Errorf(fault.Forbidden, "Use an account-level API token for SCIM, not a session.")
+	}
+	return may(by)
+}
+
+// Users returns a page of users. A search by another attribute than id, userName and externalId reads the users one
+// by one. It returns fault.RateLimited if that costs too many requests.
+func (s *Service) Users(ctx context.Context, by *auth.Principal, q Query) (Page[scim.User], error) {
+	if err := mayRead(by); err != nil {
+		return Page[scim.User]{}, err
+	}
+	leave, err := s.admit(ctx, by, q.Where)
+	if err != nil {
+		return Page[scim.User]{}, err
+	}
+	defer leave()
+	return s.repo.Users(ctx, by.AccountID, q)
+}
+
+// Groups returns a page of groups.
+func (s *Service) Groups(ctx context.Context, by *auth.Principal, q Query) (Page[scim.Group], error) {
+	if err := mayRead(by); err != nil {
+		return Page[scim.Group]{}, err
+	}
+	return s.repo.Groups(ctx, by.AccountID, q)
+}
+
+// admit lets a search that no index answers wait for others of the account, and charges it.
+func (s *Service) admit(ctx context.Context, by *auth.Principal, where scim.Condition) (leave func(), err error) {
+	if where == nil {
+		return func() {}, nil
+	}
+	if _, indexed := scim.Key(where); indexed {
+		return func() {}, nil
+	}
+	n, err := s.repo.CountUsers(ctx, by.AccountID)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.charge(ctx, int(n)); err != nil {
+		return nil, err
+	}
+	return s.walks.Enter(ctx, by.AccountID)
+}
+
+// User returns a user. It returns scim.ErrNotFound if the account has none with the ID.
+func (s *Service) User(ctx context.Context, by *auth.Principal, id string) (scim.User, error) {
+	if err := mayRead(by); err != nil {
+		return scim.User{}, err
+	}
+	parsed, err := parseID(id)
+	if err != nil {
+		return scim.User{}, err
+	}
+	return s.user(ctx, by, parsed)
+}
+
+// parseID reads the ID in an address. It returns scim.ErrNotFound for a text that is not an ID in its only form.
+func parseID(text string) (uuid.UUID, error) {
+	id, err := uuid.Parse(text)
+	if err != nil || id.String() != text {
+		return uuid.Nil, scim.ErrNotFound
+	}
+	return id, nil
+}
+
+func (s *Service) user(ctx context.Context, by *auth.Principal, id uuid.UUID) (scim.User, error) {
+	found, err := s.repo.Users(ctx, by.AccountID, Query{Where: idIs(id), Count: 1, Details: true})
+	return only(found, err)
+}
+
+func idIs(id uuid.UUID) scim.Condition {
+	return scim.Comparison{Field: scim.ID, Op: scim.Equal, Value: id.String()}
+}
+
+// only returns the only item of a page, or scim.ErrNotFound.
+func only[T any](found Page[T], err error) (T, error) {
+	if err == nil && len(found.Items) == 0 {
+		err = scim.ErrNotFound
+	}
+	if err != nil {
+		return *new(T), err
+	}
+	return found.Items[0], nil
+}
+
+// CreateUser adds a user, or makes one active again whose userName or externalId the request has. It reports whether
+// the user was added.
+func (s *Service) CreateUser(ctx context.Context, by *auth.Principal, change scim.UserChange) (scim.User, bool, error) {
+	if err := mayWrite(by); err != nil {
+		return scim.User{}, false, err
+	}
+	var p user.Person
+	var added bool
+	err := auth.BoundWrite(ctx, func(ctx context.Context) (err error) {
+		p, added, err = s.memberships.Enroll(ctx, by, editOf(uuid.Nil, change))
+		return err
+	})
+	if err != nil {
+		return scim.User{}, false, err
+	}
+	created, err := s.user(ctx, by, p.ID)
+	return created, added, err
+}
+
+func editOf(id uuid.UUID, c scim.UserChange) membership.Edit {
+	return membership.Edit{
+		Update: user.Update{UserID: id, FirstName: c.GivenName, LastName: c.FamilyName, Locale: c.Locale,
+			ExternalID: c.ExternalID},
+		Email: c.UserName, Active: c.Active,
+	}
+}
+
+// ChangeUser changes a user, if ifMatch is empty or names the user's version. It returns scim.ErrNotFound and
+// scim.ErrStale.
+func (s *Service) ChangeUser(ctx context.Context, by *auth.Principal, id, ifMatch string,
+	change scim.UserChange) (scim.User, error) {
+	if err := mayWrite(by); err != nil {
+		return scim.User{}, err
+	}
+	parsed, err := parseID(id)
+	if err != nil {
+		return scim.User{}, err
+	}
+	err = auth.BoundWrite(ctx, func(ctx context.Context) error {
+		_, err := s.memberships.Edit(ctx, by, editOf(parsed, change), matches(ifMatch))
+		return err
+	})
+	if err != nil {
+		return scim.User{}, s.refused(ctx, by, parsed, notFound(err))
+	}
+	return s.user(ctx, by, parsed)
+}
+
+// RemoveUser removes a user from the account, if ifMatch is empty or names the user's version. It returns
+// scim.ErrNotFound and scim.ErrStale.
+func (s *Service) RemoveUser(ctx context.Context, by *auth.Principal, id, ifMatch string) error {
+	if err := mayUse(by, func(by *auth.Principal) error { return membership.MayRemove(by, false) }); err != nil {
+		return err
+	}
+	parsed, err := parseID(id)
+	if err != nil {
+		return err
+	}
+	err = auth.BoundWrite(ctx, func(ctx context.Context) error {
+		_, err := s.memberships.Remove(ctx, by, membership.Removal{User: user.Ref{ID: &parsed}, If: matches(ifMatch)})
+		return err
+	})
+	return s.refused(ctx, by, parsed, notFound(err))
+}
+
+// notFound returns scim.ErrNotFound for a user or a store that is not in the account, and other errors unchanged.
+func notFound(err error) error {
+	if fault.KindOf(err) == fault.NotFound {
+		return scim.ErrNotFound
+	}
+	return err
+}
+
+// refused records an event if the error is that the user is an owner, so that the account's administrators see it, and
+// returns the error.
+func (s *Service) refused(ctx context.Context, by *auth.Principal, id uuid.UUID, err error) error {
+	if !errors.Is(err, user.ErrOwner) {
+		return err
+	}
+	if failed := s.memberships.RecordRefusal(ctx, by, id, fault.Flatten(err)[0].Message); failed != nil {
+		return failed
+	}
+	return err
+}
+
+// matches returns the precondition that ifMatch, the value of an If-Match header, names the user's version. It is nil
+// if ifMatch is empty.
+func matches(ifMatch string) membership.Precondition {
+	if ifMatch == "" {
+		return nil
+	}
+	return func(ctx context.Context, c membership.Change, before user.Person) error {
+		stores, err := user.PlacesWithStores(ctx, c, before)
+		if err != nil {
+			return err
+		}
+		if !scim.MatchesTag(ifMatch, userOf(before, stores).Version()) {
+			return scim.ErrStale
+		}
+		return nil
+	}
+}
+
+// userOf returns the user as SCIM shows it.
+func userOf(p user.Person, places []user.StorePlace) scim.User {
+	u := scim.User{
+		ID: p.ID, UserName: p.Email, ExternalID: p.ExternalID, GivenName: p.FirstName, FamilyName: p.LastName,
+		Locale: p.Locale, Active: !p.Deactivated(), Created: p.JoinedAt, LastModified: p.UpdatedAt,
+	}
+	for _, place := range places {
+		u.Roles = append(u.Roles, scim.StoreRole{Hash: place.Store.Hash, Name: place.Store.Name, Role: place.Role()})
+	}
+	slices.SortFunc(u.Roles, scim.ByHash)
+	return u
+}
+
+// Group returns a group, with or without its members. It returns scim.ErrNotFound if the account has no store with the
+// ID.
+func (s *Service) Group(ctx context.Context, by *auth.Principal, id string, members bool) (scim.Group, error) {
+	if err := mayRead(by); err != nil {
+		return scim.Group{}, err
+	}
+	parsed, err := parseID(id)
+	if err != nil {
+		return scim.Group{}, err
+	}
+	found, err := s.repo.Groups(ctx, by.AccountID, Query{Where: idIs(parsed), Count: 1, Details: members})
+	return only(found, err)
+}
+
+// ChangeGroup changes a group, if ifMatch is empty or names the group's version. It returns scim.ErrNotFound and
+// scim.ErrStale.
+func (s *Service) ChangeGroup(ctx context.Context, by *auth.Principal, id, ifMatch string,
+	change scim.GroupChange) error {
+	if err := mayWrite(by); err != nil {
+		return err
+	}
+	parsed, err := parseID(id)
+	if err != nil {
+		return err
+	}
+	err = auth.BoundWrite(ctx, func(ctx context.Context) error {
+		return s.memberships.EditGroup(ctx, by, parsed, membership.GroupEdit{
+			ExternalID: change.ExternalID, DefaultRole: change.DefaultRole, RemoveAll: change.Members.RemoveAll,
+			Add: change.Members.Add, Remove: change.Members.Remove,
+		}, func(before membership.Group) error {
+			if ifMatch != "" && !scim.MatchesTag(ifMatch, GroupOf(before).Version()) {
+				return scim.ErrStale
+			}
+			return nil
+		})
+	})
+	return notFound(err)
+}
+
+// GroupOf returns a group as SCIM shows it, without members.
+func GroupOf(g membership.Group) scim.Group {
+	return scim.Group{ID: g.ID, DisplayName: g.Name, ExternalID: g.ExternalID, DefaultRole: g.DefaultRole,
+		Created: g.CreatedAt, Revision: strconv.FormatInt(g.Revision, 10)}
+}
+
+// RefuseGroup returns the error for a request that creates a group with the name, or deletes the one with the ID if the
+// name is empty: groups are stores, which are neither created nor deleted here.
+func (s *Service) RefuseGroup(ctx context.Context, by *auth.Principal, name, id string) error {
+	if err := mayWrite(by); err != nil {
+		return err
+	}
+	if name == "" {
+		if _, err := s.Group(ctx, by, id, false); err != nil {
+			return err
+		}
+		return scim.ErrNoGroupChange
+	}
+	same := scim.Comparison{Field: scim.DisplayName, Op: scim.Equal, Value: user.FoldText(name)}
+	found, err := s.repo.Groups(ctx, by.AccountID, Query{Where: same})
+	if err == nil && found.Total > 0 {
+		err = scim.ErrNameTaken(name)
+	}
+	if err == nil {
+		err = scim.ErrNoGroupChange
+	}
+	return err
+}
