@@ -27,10 +27,13 @@ import (
 	"latchkey/internal/account"
 	"latchkey/internal/clock"
 	"latchkey/internal/config"
+	"latchkey/internal/directory"
 	"latchkey/internal/fault"
 	"latchkey/internal/feed"
 	"latchkey/internal/gateway/canary"
+	"latchkey/internal/gormdb"
 	"latchkey/internal/httpserver"
+	"latchkey/internal/httpserver/scimapi"
 	"latchkey/internal/instance"
 	"latchkey/internal/manifest/demo"
 	"latchkey/internal/oauth"
@@ -110,6 +113,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 		return err
 	}
 	pages := newPanel(b, v, api, baseURL, log)
+	directories := directory.NewService(gormdb.Directory(b.db), b.memberships, clock.System, httpserver.Charge)
 	sending := newDeliveries(b, baseURL, log)
 	monitor := canary.New(b.gateways, v.feed.Replicas, clock.System, log)
 	if err := v.feed.Join(ctx); err != nil {
@@ -133,6 +137,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 		Grace:    requestGrace(b.cfg.ShutdownGrace),
 		Verifier: v.verifier, Canary: canary.Name, OAuth: newOAuth(b), Scopes: b.catalogue.Names(), API: api,
 		Panel: pages, WriteError: server.WriteError,
+		SCIM: scimapi.New(directories, baseURL, log), WriteSCIMError: scimapi.WriteError,
 		Checks: checks(b, v.feed), Silent: b.db.Silent, Log: log,
 		Collectors: slices.Concat(feedMetrics(v.feed), b.counts.collectors(), monitor.Collectors(), sending.collectors,
 			bills.metrics.collectors(),
@@ -147,6 +152,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	defer v.start(context.WithoutCancel(ctx), b.cfg, log)()
 	defer startSignIn(context.WithoutCancel(ctx), b)()
 	defer startExpirations(ctx, b, log)()
+	defer startDirectories(context.WithoutCancel(ctx), directories, log)()
 	if err := p.greet(ctx, b, demo, baseURL, self.Name); err != nil {
 		return err
 	}
@@ -384,6 +390,26 @@ func (v *verification) start(ctx context.Context, cfg config.Config, log *slog.L
 		cancel()
 		running.Wait()
 		v.memory.Close()
+	}
+}
+
+// requestsInterval is the interval at which the requests of identity providers are
+// recorded.
+const requestsInterval = 5 * time.Second
+
+// startDirectories starts recording the requests of identity providers, and returns the
+// function that records the last ones and stops.
+func startDirectories(ctx context.Context, d *directory.Service, log *slog.Logger) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() {
+		d.Run(ctx, requestsInterval, func(err error) {
+			log.ErrorContext(ctx, "the requests of identity providers could not be recorded", "error", err)
+		})
+	})
+	return func() {
+		cancel()
+		running.Wait()
 	}
 }
 

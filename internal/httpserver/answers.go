@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"latchkey/internal/fault"
+	"latchkey/internal/scim"
 )
 
 // header is a header that every response has. name is in canonical form. All
@@ -30,7 +31,7 @@ func securityHeaders(https bool) []header {
 }
 
 // problem writes an HTTP error in the format of the API's errors, or of OAuth's
-// on OAuth routes, so that a client has to parse only one format.
+// or SCIM's on their routes, so that a client has to parse only one format.
 func (rs *requestState) problem(status int, code fault.Kind, message string) {
 	if rs.route.oauth {
 		known := "invalid_request"
@@ -38,6 +39,13 @@ func (rs *requestState) problem(status int, code fault.Kind, message string) {
 			known = "server_error"
 		}
 		rs.oauthError(&oauthError{status, known, message})
+		return
+	}
+	if rs.route.scim {
+		rs.Header().Set("Content-Type", scim.MediaType)
+		rs.WriteHeader(status)
+		// An error means that the client closed the connection.
+		_ = json.NewEncoder(rs).Encode(&scim.Error{Status: status, Detail: message})
 		return
 	}
 	type extensions struct {

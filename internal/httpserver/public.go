@@ -26,8 +26,9 @@ type route struct {
 	metrics *routeMetrics
 	// quiet reports that successful requests are logged at level debug.
 	quiet bool
-	// oauth reports that errors have the format of OAuth, not of the API.
-	oauth bool
+	// oauth and scim report that errors have the format of OAuth or SCIM, not of
+	// the API.
+	oauth, scim bool
 }
 
 // public is the handler of the public listener. Its routes are served by the
@@ -68,6 +69,9 @@ func newPublic(c Config, m *metrics, r *rates) *public {
 	p.account = p.handle(accountPrefix+"{account_uuid}"+accountSuffix, api.serve, http.MethodGet, http.MethodPost)
 	p.check = p.handle("/gateway/check", check.serve)
 	p.check.quiet = true
+	if c.SCIM != nil {
+		p.handleSCIM(api, c.SCIM, c.WriteSCIMError)
+	}
 	p.handleOAuth(server, &introspection{server, keys, c.PublicURL}, newMetadata(c.PublicURL, c.Scopes))
 	p.handlePanel(&pages{e, c.Panel})
 	return p

@@ -70,6 +70,11 @@ type Config struct {
 	Panel Panel
 	// WriteError writes an error response in the format of the API.
 	WriteError func(http.ResponseWriter, *http.Request, error)
+	// SCIM serves the SCIM API for the principal in the context, with the path
+	// below the API's as path value "resource"; nil disables it. WriteSCIMError
+	// writes an error response in the format of SCIM.
+	SCIM           http.Handler
+	WriteSCIMError func(http.ResponseWriter, *http.Request, error)
 	// Silent reports whether the database has answered nothing for that long.
 	// Requests that wait for it are then canceled. If nil, none is.
 	Silent func(time.Duration) bool
