@@ -58,6 +58,11 @@ const (
 	chargesWork     = "list of 50 charges, 11 fields"
 	deepChargesWork = "charges, page 10,000"
 	handCharges     = "hand, charges"
+	userNameWork    = "SCIM, userName eq, 1,000,000 users"
+	userNameFewWork = "SCIM, userName eq, 1,000 users"
+	emailWork       = "user by address over GraphQL, 1,000,000 users"
+	scimPageWork    = "SCIM, page of 100 users"
+	usersPageWork   = "page of 100 users over GraphQL, 7 fields"
 )
 
 // contenders returns everything that is measured, in the order of a round. The contenders of a group take turns. What
@@ -111,6 +116,13 @@ func (s *suite) contenders() [][]contender {
 			{chargesWork, s.charges},
 			{deepChargesWork, s.deepCharges},
 		},
+		{
+			{emailWork, s.userByEmail},
+			{userNameWork, s.userByUserName},
+			{userNameFewWork, s.userByUserNameOfFew},
+			{usersPageWork, s.pageOfUsers},
+			{scimPageWork, s.scimPage},
+		},
 		// COPY inserts the rows that the run stored.
 		{{billWork, s.bill}},
 		{{copyYardstick, s.copyBilled}},
@@ -151,6 +163,9 @@ func pairs() []pair {
 		{work: chargesWork, against: handCharges, target: 0.6, stretch: 1.0},
 		{work: deepSubsWork, against: subsWork, target: 0.67, stretch: 1.0},
 		{work: deepChargesWork, against: chargesWork, target: 0.67, stretch: 1.0},
+		{work: userNameWork, against: emailWork, target: 0.5, stretch: 0.8},
+		{work: userNameWork, against: userNameFewWork, target: 0.85, stretch: 1.0},
+		{work: scimPageWork, against: usersPageWork, target: 0.5, stretch: 0.8},
 	}
 }
 
@@ -179,8 +194,12 @@ const (
 
 // issueAccountToken issues the token that the reading loads use.
 func (s *suite) issueAccountToken(ctx context.Context) (string, error) {
-	first := s.accounts[0]
-	r, err := graphql(first, s.sessions[first.uuid], issueDocument,
+	return s.issueReader(ctx, s.postgres, s.accounts[0])
+}
+
+// issueReader issues a token of an account that may read users, over a server.
+func (s *suite) issueReader(ctx context.Context, l *latchkey, a account) (string, error) {
+	r, err := graphql(a, s.sessions[a.uuid], issueDocument,
 		input("name", "Reader", "scopes", []string{"account_users_read"}))
 	if err != nil {
 		return "", err
@@ -190,7 +209,7 @@ func (s *suite) issueAccountToken(ctx context.Context) (string, error) {
 			CreateAPIToken struct{ Credentials struct{ AccessToken string } }
 		}
 	}
-	err = s.postgres.query(ctx, r, &data)
+	err = l.query(ctx, r, &data)
 	return data.APIToken.CreateAPIToken.Credentials.AccessToken, err
 }
 

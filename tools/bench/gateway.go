@@ -90,6 +90,9 @@ func (s *suite) prepareGateway(ctx context.Context) error {
 	if err := addCrowd(ctx, s.cluster.DSN("many"), s.crowdAccount(), crowdSize); err != nil {
 		return err
 	}
+	if err := addCrowd(ctx, s.cluster.DSN("few"), s.crowdAccount(), smallCrowd); err != nil {
+		return err
+	}
 	// The others use caches: one that does not record last uses, and two more that share the database.
 	dsn := s.cluster.DSN("latchkey")
 	s.untracked = s.postgres.on(dsn, "LATCHKEY_LAST_USE_INTERVAL=off")

@@ -32,9 +32,11 @@ type suite struct {
 
 	gatewayKey    string
 	warm, revoked []knownToken // tokens to be checked repeatedly, and to be revoked
-	few, many     *cold        // with a thousand and a million tokens
-	untracked     *latchkey
-	others        []*latchkey // replicas of postgres
+	// directoryTokens are access tokens for reading the crowd, by server.
+	directoryTokens map[*latchkey]string
+	few, many       *cold // with a thousand and a million tokens
+	untracked       *latchkey
+	others          []*latchkey // replicas of postgres
 
 	bare, hand       *process
 	bareURL, handURL string
