@@ -247,8 +247,8 @@ func TestClaimsAreFair(t *testing.T) {
 		}
 		begun := time.Now()
 		jobs := claims(t, db, 6)
-		if took := time.Since(begun); took > time.Second {
-			t.Errorf("a claim took %v, want a second at most", took)
+		if took := time.Since(begun); took > 5*time.Second {
+			t.Errorf("a claim took %v, want 5s at most", took)
 		}
 		places := map[uuid.UUID]int{}
 		for _, j := range jobs {

@@ -153,7 +153,7 @@ func (s starving) suspend(ctx context.Context) error {
 
 // A bearer cannot delay the revocation of its rights by writing all the time.
 func TestRevocationIsNotStarved(t *testing.T) {
-	const limit = time.Second
+	const limit = 3 * time.Second
 	operator := auth.NoActor("a test")
 	byToken := func(s starving) auth.Actor { return s.token }
 	bySession := func(s starving) auth.Actor { return s.session }
@@ -219,8 +219,8 @@ func TestRevocationIsNotStarvedBehindAPooler(t *testing.T) {
 	f := startFlood(t, s.dbs, rehook(s.token, s.hook))
 	began := time.Now()
 	must(t, s.revoke(t.Context(), s.owner, false))
-	if took := time.Since(began); took > time.Second {
-		t.Errorf("revoking took %s, want 1s at most", took)
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("revoking took %s, want 3s at most", took)
 	}
 	f.clients.Wait()
 	var held int64
