@@ -61,7 +61,7 @@ const (
 // TestMain stops the browser and checks that tests left no goroutines running. With the default,
 // collecting garbage takes a fifth of the processor time of a crawl.
 func TestMain(m *testing.M) {
-	debug.SetGCPercent(400)
+	debug.SetGCPercent(400) // servers leave it, see start
 	code := m.Run()
 	if err := chromium.end(); err != nil {
 		fmt.Fprintln(os.Stderr, "end the browser:", err)
@@ -76,6 +76,10 @@ func TestMain(m *testing.M) {
 
 // chromium is the one browser process of this test binary. The first test that needs it starts it.
 var chromium process
+
+// unused are features that each window of Chromium starts a process for, and that no test uses: the two pages of the
+// address bar, and a renderer for the next site. The first two are chromedp's own.
+const unused = "Translate,BlinkGenPropertyTrees,WebUIOmniboxPopup,WebUIOmniboxAimPopup,SpareRendererForSitePerProcess"
 
 type process struct {
 	once sync.Once
@@ -93,7 +97,7 @@ func (p *process) start() error {
 		}
 		options := append(chromedp.DefaultExecAllocatorOptions[:],
 			chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.Flag("disable-gpu", true),
-			chromedp.Flag("disable-component-update", true),
+			chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-features", unused),
 			chromedp.Flag("hide-scrollbars", true), chromedp.Flag("no-proxy-server", true))
 		allocator, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 		p.ctx, _ = chromedp.NewContext(allocator) // canceled by end

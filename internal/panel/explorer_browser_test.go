@@ -74,6 +74,7 @@ func TestGraphiQL(t *testing.T) {
 		b.inspect("explorer-completions")
 		b.press(kb.Escape)
 		b.write("Query Editor", "{account {accountInfo {name}}}")
+		b.await("one operation", `!document.querySelector(".graphiql-execute-button[aria-haspopup]")`)
 		b.ctrl(kb.Enter)
 		b.see(`"name": "Acme Retail"`)
 		b.tabTo(run)

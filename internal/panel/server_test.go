@@ -80,6 +80,8 @@ func start(t *testing.T, database string, args, settings []string) *server {
 		"LATCHKEY_DATABASE_URL": database, "LATCHKEY_KEY_FILE": filepath.Join(t.TempDir(), "test.key"),
 		"LATCHKEY_ADDR": "127.0.0.1:0", "LATCHKEY_ADMIN_ADDR": "127.0.0.1:0", "LATCHKEY_LOG_LEVEL": "debug",
 		"LATCHKEY_TRUSTED_PROXIES": "127.0.0.1/32", "LATCHKEY_CACHE_AGE": remembered.String(),
+		"LATCHKEY_SHUTDOWN_DELAY": "0s",  // no load balancer has to notice
+		"GOGC":                    "set", // by TestMain, for all servers of the process
 	}}
 	for _, each := range settings {
 		name, value, _ := strings.Cut(each, "=")
