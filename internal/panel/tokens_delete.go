@@ -124,7 +124,7 @@ func (h *tokenDeleteHandler) addReview(q *request, shown *deletePage, live []tok
 	if err != nil {
 		return err
 	}
-	if shown.Issued, err = reviewTokens(q, h.accounts, toReview, nil); err != nil || user.MayListAll(q.by) != nil {
+	if shown.Issued, err = reviewTokens(q, h.accounts, toReview, noneSelected); err != nil || user.MayListAll(q.by) != nil {
 		return err
 	}
 	issued, err := h.tokens.IssuedBy(ctx, q.by, ids)
@@ -227,3 +227,6 @@ func (h *tokenDeleteHandler) redirectDeleted(q *request, p *tokenPlace, revoked 
 	}
 	return q.redirectWithNotice(p.After(), notice, max(deleted, 1)+len(revoked.Issued))
 }
+
+// noneSelected selects no token.
+func noneSelected(uuid.UUID) bool { return false }
