@@ -57,6 +57,12 @@ graphiql: ## Bundle GraphiQL for the control panel from the npm packages of its 
 	npm ci --no-audit --no-fund --ignore-scripts --prefix internal/panel/graphiql
 	node internal/panel/graphiql/bundle.mjs
 
+.PHONY: fonts
+fonts: ## Copy the control panel's typeface from the npm package of its lock file
+	@tools/need node=nodejs npm=npm
+	npm ci --no-audit --no-fund --ignore-scripts --prefix internal/panel/fonts
+	node internal/panel/fonts/fonts.mjs
+
 .PHONY: passwords
 passwords: ## Write the list of common passwords from the npm package of its lock file
 	@tools/need node=nodejs npm=npm
@@ -93,9 +99,9 @@ bin/golangci-lint: tools/lint.mod tools/lint.sum
 verify: ## Check that generated files, go.mod and go.sum are current
 	go mod tidy -diff
 	go mod verify
-	$(MAKE) --no-print-directory generate graphiql passwords
+	$(MAKE) --no-print-directory generate graphiql fonts passwords
 	@git diff --exit-code && test -z "$$(git status --porcelain)" \
-		|| { git status --short; echo "The tree differs from the last commit: run 'make generate graphiql passwords' and commit the result."; exit 1; }
+		|| { git status --short; echo "The tree differs from the last commit: run 'make generate graphiql fonts passwords' and commit the result."; exit 1; }
 
 # New commits are the ones after the commit that added this check.
 .PHONY: commits

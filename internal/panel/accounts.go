@@ -13,6 +13,7 @@ import (
 // accountHandler serves the pages about the accounts of a user.
 type accountHandler struct {
 	signIn   *signin.Service
+	stores   *account.Service
 	sessions *sessions
 }
 
@@ -35,11 +36,12 @@ func (h *accountHandler) load(q *request) error {
 	if err != nil {
 		return err
 	}
-	q.accounts = len(all)
-	for _, a := range all {
-		if a.ID == q.by.AccountID {
-			q.account = a
-			return nil
+	q.memberships = all
+	for _, m := range all {
+		if m.ID == q.by.AccountID {
+			q.account = m.Account
+			q.stores, err = navStores(q, h.stores)
+			return err
 		}
 	}
 	return fault.Errorf(fault.Unauthenticated, "%s is no longer in the account.", q.by.Name)
@@ -47,9 +49,10 @@ func (h *accountHandler) load(q *request) error {
 
 // accountsPage is the data of the list of accounts.
 type accountsPage struct {
-	Accounts, Invitations []account.Account
-	Current               uuid.UUID
-	Next                  string
+	Accounts    []signin.Membership
+	Invitations []account.Account
+	Current     uuid.UUID
+	Next        string
 }
 
 // list shows the accounts that the visitor is a member of or invited to.
@@ -123,7 +126,7 @@ func (h *accountHandler) elsewhere(q *request) error {
 			if q.r.Method == http.MethodGet {
 				next = q.r.URL.RequestURI()
 			}
-			return elsewhereTemplate.show(q, http.StatusConflict, elsewherePage{a, next})
+			return elsewhereTemplate.show(q, http.StatusConflict, elsewherePage{a.Account, next})
 		}
 	}
 	return errNoPage()

@@ -261,7 +261,7 @@ func TestBackAfterSigningOut(t *testing.T) {
 		b.signIn(s.OwnerEmail)
 		b.open("/accounts")
 		b.see("Acme Retail")
-		b.follow("Sign out")
+		b.signOut()
 		b.see("You are signed out.")
 		b.back()
 		b.see("Password")

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/chromedp"
+
 	"latchkey/internal/test/check"
 )
 
@@ -49,7 +51,7 @@ func TestProblemsComeFirst(t *testing.T) {
 		owner.submit(owner.get(s.page("/tokens/new")), "Create API token", "name", "a", "allowedIpRanges",
 			"nowhere").refuses("name", "scopes", "allowedIpRanges")
 		owner.submit(owner.get(s.page("/tokens/new")), "Create API token", "name", "abcd", "scopes.account_users",
-			"account_users_read", "expiresAt", "soon").refuses("expiresAt")
+			"account_users_read", "expiresIn", "custom", "expiresAt", "soon").refuses("expiresAt")
 		owner.submit(owner.get(s.page("/users/invite")), "Invite", "email", "dora", "stores", "acme1us", "role.acme1us",
 			"x").refuses("stores")
 		owner.submit(owner.get(s.page("/users/invite")), "Invite", "email", "dora").refuses("email")
@@ -97,7 +99,7 @@ func TestProblemsAreSeen(t *testing.T) {
 		b.await("the focus on the problems", "document.activeElement.matches('.problems')")
 		b.await("the problems in sight",
 			"document.activeElement.getBoundingClientRect().top >= 0 && document.activeElement.getBoundingClientRect().bottom <= innerHeight")
-		b.click("Scopes")
+		b.must("follow the problem", chromedp.Click(chromedp.CSS(`.problems a[href="#scopes"]`)))
 		b.await("the link to lead to its field", "document.querySelector(':target')?.id === 'scopes'")
 	})
 }

@@ -1,6 +1,10 @@
 package panel_test
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/chromedp/chromedp/kb"
+)
 
 // A user signs in with only the keyboard, sees their accounts and signs out.
 func TestSignInByKeyboard(t *testing.T) {
@@ -15,6 +19,9 @@ func TestSignInByKeyboard(t *testing.T) {
 		b.enter()
 		b.see("Choose an account")
 		b.inspect("accounts")
+		b.tabTo("Account menu: Acme Retail")
+		b.press(kb.Enter)
+		b.inspect("account-menu")
 		b.tabTo("Sign out")
 		b.enter()
 		b.see("You are signed out.")

@@ -45,7 +45,7 @@ func save(t *testing.T, path string, content []byte) {
 
 // widths are the widths at which a page must not be wider than the window: those of phones and screens, and both sides
 // of each width at which the stylesheet changes the layout.
-var widths = []int64{narrow, 375, 639, 640, 767, 768, 959, 960, 1199, 1200, wide, 1920}
+var widths = []int64{narrow, 375, 639, 640, 767, 768, 840, 959, 960, 1120, 1199, 1200, wide, 1920}
 
 // inspect checks the page in windows from narrow to wide. It must not be wider than the window, and axe must find no
 // accessibility problems in a narrow and a wide window, in light and dark mode. Dark mode changes nothing except

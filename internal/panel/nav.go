@@ -1,10 +1,14 @@
 package panel
 
 import (
+	"slices"
+
 	"github.com/google/uuid"
 
+	"latchkey/internal/account"
 	"latchkey/internal/auth"
 	"latchkey/internal/billing"
+	"latchkey/internal/paging"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
 	"latchkey/internal/webhook"
@@ -23,45 +27,108 @@ type link struct {
 	Current bool
 }
 
-// nav returns the links to the pages that the visitor may open.
+// nav returns the links to the pages that the visitor may open, in sections that have at least one.
 func (q *request) nav() []section {
-	settings := section{Title: q.text("nav.settings")}
+	all := []section{
+		{q.text("nav.account"), q.accountLinks()},
+		{q.text("nav.billing"), q.billingLinks()},
+		{q.text("nav.stores"), q.storeLinks()},
+		{q.text("nav.developer"), []link{
+			q.link("graphiql.title", "code", "/graphiql"),
+			q.link("graphiql.schema.title", "book", "/graphiql/schema"),
+			q.link("scopes.title", "shield", "/scopes"),
+		}},
+	}
+	all = slices.DeleteFunc(all, func(s section) bool { return len(s.Links) == 0 })
+	markCurrent(all, q.r.URL.Path)
+	return all
+}
+
+func (q *request) accountLinks() []link {
+	var links []link
 	if token.MayList(q.by, q.by.AccountID, uuid.Nil) == nil {
-		settings.Links = append(settings.Links, q.link("nav.account_tokens", "key", "/tokens"))
+		links = append(links, q.link("nav.account_tokens", "key", "/tokens"))
+	}
+	if user.MayListAll(q.by) == nil || q.by.MaySomewhere(auth.ManageUsers) {
+		links = append(links, q.link("nav.users", "users", "/users"))
 	}
 	if webhook.MayRead(q.by) == nil {
-		settings.Links = append(settings.Links, q.link("nav.webhooks", "webhook", "/webhooks"))
-	}
-	if billing.MayReadSubscriptions(q.by) == nil {
-		settings.Links = append(settings.Links, q.link("nav.subscriptions", "rotate", subscriptionsPath))
-	}
-	if billing.MayReadInvoices(q.by) == nil {
-		settings.Links = append(settings.Links, q.link("nav.invoices", "log", invoicesPath))
-	}
-	settings.Links = append(settings.Links, q.link("nav.stores", "store", "/stores"))
-	if user.MayListAll(q.by) == nil || q.by.MaySomewhere(auth.ManageUsers) {
-		settings.Links = append(settings.Links, q.link("nav.users", "users", "/users"))
+		links = append(links, q.link("nav.webhooks", "webhook", "/webhooks"))
 	}
 	if mayReadAudit(q) == nil {
-		settings.Links = append(settings.Links, q.link("nav.audit", "log", "/audit"))
+		links = append(links, q.link("nav.audit", "log", "/audit"))
 	}
-	settings.Links = append(settings.Links, q.link("graphiql.title", "code", "/graphiql"))
-	if billing.MayReadSales(q.by) != nil {
-		return []section{settings}
+	return links
+}
+
+// billingLinks returns the links of what the account's stores pay for, then of what the account sells.
+func (q *request) billingLinks() []link {
+	var links []link
+	if billing.MayReadSubscriptions(q.by) == nil {
+		links = append(links, q.link("nav.subscriptions", "rotate", subscriptionsPath))
 	}
-	return []section{settings, {Title: q.text("nav.billing"), Links: []link{
-		q.link("nav.sales_subscriptions", "rotate", salesSubscriptionsPath),
-		q.link("nav.sales_charges", "log", salesChargesPath),
-		q.link("nav.sales_revenue", "account", salesRevenuePath),
-	}}}
+	if billing.MayReadInvoices(q.by) == nil {
+		links = append(links, q.link("nav.invoices", "invoice", invoicesPath))
+	}
+	if billing.MayReadSales(q.by) == nil {
+		links = append(links, q.link("nav.sales_subscriptions", "users", salesSubscriptionsPath),
+			q.link("nav.sales_charges", "send", salesChargesPath),
+			q.link("nav.sales_revenue", "chart", salesRevenuePath))
+	}
+	return links
+}
+
+// storeLinks returns the links of the first stores whose API accounts the visitor may list, and of all stores.
+func (q *request) storeLinks() []link {
+	var links []link
+	for _, s := range q.stores {
+		if token.MayList(q.by, q.by.AccountID, s.ID) == nil {
+			at := q.address("/stores/" + s.Hash + "/tokens")
+			links = append(links, link{Label: s.Name, Icon: "store", Address: at})
+		}
+	}
+	return append(links, q.link("nav.all_stores", "search", "/stores"))
 }
 
 func (q *request) link(key, icon, path string) link {
-	address := q.address(path)
-	return link{q.text(key), icon, address, within(q.r.URL.Path, address)}
+	return link{Label: q.text(key), Icon: icon, Address: q.address(path)}
+}
+
+// markCurrent marks the link to the page at a path or else to the nearest page above it.
+func markCurrent(all []section, path string) {
+	var nearest *link
+	for _, s := range all {
+		for i := range s.Links {
+			one := &s.Links[i]
+			if within(path, one.Address) && (nearest == nil || len(one.Address) > len(nearest.Address)) {
+				nearest = one
+			}
+		}
+	}
+	if nearest != nil {
+		nearest.Current = true
+	}
 }
 
 // within reports whether a path is the address or is below it.
 func within(path, address string) bool {
 	return path == address || len(path) > len(address) && path[:len(address)] == address && path[len(address)] == '/'
+}
+
+// storesInNav is how many stores the navigation shows at most.
+const storesInNav = 6
+
+// navStores returns the newest stores that the visitor has access to, by name.
+func navStores(q *request, accounts *account.Service) ([]account.Store, error) {
+	size := storesInNav
+	found, err := accounts.Stores(q.r.Context(), q.by, account.StoreFilter{}, paging.Request{First: &size})
+	if err != nil {
+		return nil, err
+	}
+	stores := make([]account.Store, len(found.Items))
+	for i, item := range found.Items {
+		stores[i] = item.Node
+	}
+	slices.SortFunc(stores, byStoreName)
+	return stores, nil
 }

@@ -36,6 +36,7 @@ var (
 	salesChargeTemplate        = newTemplate[salesChargePage]("sales-charge")
 	salesChargesTemplate       = newTemplate[salesChargesPage]("sales-charges")
 	salesSubscriptionsTemplate = newTemplate[salesSubscriptionsPage]("sales-subscriptions")
+	scopesTemplate             = newTemplate[scopesPage]("scopes")
 	securityTemplate           = newTemplate[securityPage]("security")
 	setupTemplate              = newTemplate[setupPage]("setup")
 	setupDeadTemplate          = newTemplate[noData]("setup_dead")

@@ -79,7 +79,7 @@ type Panel struct {
 // New returns a Panel.
 func New(c Config) *Panel {
 	s := &sessions{signIn: c.SignIn, lookup: c.Verify}
-	accounts := &accountHandler{signIn: c.SignIn, sessions: s}
+	accounts := &accountHandler{signIn: c.SignIn, stores: c.Accounts, sessions: s}
 	p := &Panel{
 		routes: map[string]map[string]route{}, opened: http.NewServeMux(), csrf: http.NewCrossOriginProtection(),
 		sessions: s, accounts: accounts, now: c.Now,

@@ -82,7 +82,7 @@ func TestPasskeys(t *testing.T) {
 		b.see("The passkey is added.")
 		b.inspect("security")
 
-		b.follow("Sign out")
+		b.signOut()
 		b.open("/signin?next=/accounts")
 		b.inspect("signin-passkey")
 		b.verifies(key, false)
@@ -112,7 +112,7 @@ func TestPasskeys(t *testing.T) {
 		b.see("A name has 1 to 100 characters")
 		b.follow("Remove the passkey Old laptop")
 		b.see("The sign-in method is removed.")
-		b.follow("Sign out")
+		b.signOut()
 		b.open("/signin")
 		b.click("Sign in with a passkey")
 		b.see("This passkey does not work here")
@@ -132,7 +132,7 @@ func TestPasskeyOfSomebodyElse(t *testing.T) {
 		b.fill("Name", "Hers")
 		b.click("Add a passkey")
 		b.see("The passkey is added.")
-		b.follow("Sign out")
+		b.signOut()
 		b.signIn(s.OwnerEmail)
 		s.age(time.Hour)
 		b.open("/profile/security")
@@ -172,7 +172,7 @@ func TestPasskeysNeedAScript(t *testing.T) {
 	b.open("/profile/security")
 	b.follow("Add a passkey")
 	check.Equal(t, b.count("form#passkey-form"), 0, "a form that does nothing")
-	b.follow("Sign out")
+	b.signOut()
 	b.open("/signin")
 	check.Equal(t, b.count("[data-passkey]"), 0, "a button that does nothing")
 }
@@ -201,7 +201,7 @@ func TestAppInBrowser(t *testing.T) {
 		b.follow("I have saved them")
 		b.see("10 recovery codes are left.")
 		b.inspect("security-app")
-		b.follow("Sign out")
+		b.signOut()
 
 		b.open("/signin")
 		b.fill("E-mail address", s.OwnerEmail)
@@ -215,7 +215,7 @@ func TestAppInBrowser(t *testing.T) {
 		b.inspect("code-wrong")
 		b.fill("Code", codes[0])
 		b.follow("Sign in")
-		b.see("Sign out")
+		b.seeAccount()
 	})
 }
 
@@ -244,7 +244,7 @@ func TestProviderInBrowser(t *testing.T) {
 		b.follow("Go to Example ID")
 		b.see("The identity is linked.")
 		b.inspect("security-linked")
-		b.follow("Sign out")
+		b.signOut()
 		b.open("/signin?next=/accounts")
 		b.follow("Sign in with Example ID")
 		b.see("Choose an account")

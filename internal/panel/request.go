@@ -25,10 +25,11 @@ type request struct {
 	// a session.
 	record *access.Record
 	by     *auth.Principal
-	// account is the account that the session is for, and accounts is the number of accounts the user is a member
-	// of.
-	account  account.Account
-	accounts int
+	// account is the account that the session is for, memberships are those of the user, and stores are the stores
+	// that the navigation shows.
+	account     account.Account
+	memberships []signin.Membership
+	stores      []account.Store
 	// store is the store that the page is about, zero if it is about the account.
 	store account.Store
 	// zone is the viewer's time zone.

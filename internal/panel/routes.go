@@ -62,6 +62,7 @@ func (p *Panel) handlers(c Config) []route {
 	tokens := &tokenHandler{tokens: c.Tokens, accounts: c.Accounts, users: c.Users, catalogue: c.Catalogue}
 	return slices.Concat(
 		staticRoutes(),
+		(&themeHandler{now: c.Now}).routes(),
 		p.accounts.routes(),
 		p.signIn.routes(),
 		(&providerHandler{signIn: c.SignIn, sessions: p.sessions}).routes(),
@@ -70,6 +71,7 @@ func (p *Panel) handlers(c Config) []route {
 		(&setupHandler{setup: c.Setup, signIn: c.SignIn, sessions: p.sessions}).routes(),
 		(&profileHandler{users: c.Users, signIn: c.SignIn}).routes(),
 		(&securityHandler{signIn: c.SignIn}).routes(),
+		(&scopeHandler{catalogue: c.Catalogue}).routes(),
 		(&storeHandler{accounts: c.Accounts, users: c.Users}).routes(),
 		(&userHandler{users: c.Users, accounts: c.Accounts, forms: c.Forms}).routes(),
 		(&inviteHandler{users: c.Users, accounts: c.Accounts, signIn: c.SignIn, forms: c.Forms}).routes(),

@@ -19,6 +19,39 @@ func timeElement(zone *time.Location, at time.Time) template.HTML {
 		at.UTC().Format(time.RFC3339), at.In(zone).Format("Monday, 2 January 2006, 15:04:05 MST"), shortTime(zone, at)))
 }
 
+// units are the units of relative times, as parts of message keys, from the largest to the smallest.
+var units = []struct {
+	key    string
+	length time.Duration
+}{
+	{"years", 365 * 24 * time.Hour}, {"months", 30 * 24 * time.Hour}, {"days", 24 * time.Hour}, {"hours", time.Hour},
+	{"minutes", time.Minute},
+}
+
+// relative describes a time by its distance from now, in rounded units: "3 days ago", "in 2 months".
+func (m messages) relative(now, at time.Time) (string, error) {
+	direction, distance := "times.ago.", now.Sub(at)
+	if distance < 0 {
+		direction, distance = "times.in.", -distance
+	}
+	for _, u := range units {
+		if n := int(distance.Round(u.length) / u.length); n > 0 && distance > u.length*9/10 {
+			return m.count(direction+u.key, n)
+		}
+	}
+	return m.text(direction + "now")
+}
+
+// relativeElement returns a time element with the distance from now, and with the time itself, which the stylesheet
+// shows while the pointer or the focus is in the row.
+func (m messages) relativeElement(zone *time.Location, now, at time.Time) (template.HTML, error) {
+	text, err := m.relative(now, at)
+	const element = `<time datetime=%q title=%q><span>%s</span> <span class="exact">%s</span></time>`
+	return template.HTML(fmt.Sprintf(element, //nolint:gosec // a message, digits and letters
+		at.UTC().Format(time.RFC3339), at.In(zone).Format("Monday, 2 January 2006, 15:04:05 MST"), text,
+		shortTime(zone, at))), err
+}
+
 // localTime is the format of a datetime-local field (HTML, "local date and time strings").
 const localTime = "2006-01-02T15:04"
 

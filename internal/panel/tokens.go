@@ -112,7 +112,12 @@ func (h *tokenHandler) placeToRevoke(q *request) (*tokenPlace, error) {
 
 // find returns the token that the address names. It returns fault.NotFound for a token of another place.
 func (h *tokenHandler) find(q *request, p *tokenPlace) (token.Token, error) {
-	id, err := uuid.Parse(q.r.PathValue("token"))
+	return h.named(q, p, q.r.PathValue("token"))
+}
+
+// named returns the token with an ID. It returns fault.NotFound for a token of another place.
+func (h *tokenHandler) named(q *request, p *tokenPlace, text string) (token.Token, error) {
+	id, err := uuid.Parse(text)
 	if err != nil {
 		return token.Token{}, token.ErrNoToken()
 	}
@@ -178,11 +183,23 @@ func (t shownToken) Limit() string {
 	return billing.Money{Minor: t.ChargeLimit.Minor, Currency: t.ChargeLimit.Currency}.String()
 }
 
-// Lead returns the first lines of the scopes.
-func (t shownToken) Lead() []scopeLine { return t.Scopes[:min(len(t.Scopes), 3)] }
+// ScopeCount returns the number of permissions, without those that others imply.
+func (t shownToken) ScopeCount() int {
+	n := 0
+	for _, line := range t.Scopes {
+		n += len(line.Permissions)
+	}
+	return n
+}
 
-// Rest returns the lines of the scopes that Lead leaves out.
-func (t shownToken) Rest() []scopeLine { return t.Scopes[min(len(t.Scopes), 3):] }
+// ShortClientID returns the first and the last characters of the client ID.
+func (t shownToken) ShortClientID() string {
+	const first, last = 6, 4
+	if len(t.ClientID) <= first+last {
+		return t.ClientID
+	}
+	return t.ClientID[:first] + "…" + t.ClientID[len(t.ClientID)-last:]
+}
 
 var badges = map[token.Status]string{token.Active: "good", token.Expired: "warn", token.Revoked: "bad"}
 

@@ -112,15 +112,19 @@ func TestTokenFromFirstToLast(t *testing.T) {
 		b.see("Account Users: modify")
 		b.check("Account Users: remove")
 		b.see("Account Users: modify, remove")
-		b.choose("Expiration", "In 90 days")
 		const enter = `(f, value) => { f.value = value; f.dispatchEvent(new Event("change", {bubbles: true})); return document.getElementById("summary-end").textContent; }`
-		for date, want := range map[string]string{"2031-12-04T18:30": `^4 Dec 2031, 18:30$`,
-			"": `^\d{1,2} [A-Z][a-z]{2} \d{4}, \d\d:\d\d$`} {
-			if got := evaluate[string](b, "("+enter+")(document.getElementById('expiresAt'), '"+date+
-				"')"); !regexp.MustCompile(want).MatchString(got) {
-				t.Errorf("expiration = %q, want %q", got, want)
+		for _, each := range []struct{ field, value, want string }{
+			{"expiresIn", "quarter", `^\d{1,2} [A-Z][a-z]{2} \d{4}, \d\d:\d\d$`},
+			{"expiresIn", "never", `^Never$`}, {"expiresIn", "custom", `^On a date$`},
+			{"expiresAt", "2031-12-04T18:30", `^4 Dec 2031, 18:30$`},
+		} {
+			got := evaluate[string](b, "("+enter+")(document.getElementById('"+each.field+"'), '"+each.value+"')")
+			if !regexp.MustCompile(each.want).MatchString(got) {
+				t.Errorf("expiration with %s: got %q, want %q", each.value, got, each.want)
 			}
-			evaluate[string](b, "("+enter+")(document.getElementById('expiresAt'), '')")
+			check.Equal(t, b.count("#expiresAt"), strings.Count("custom 2031-12-04T18:30", each.value),
+				"fields of %s", each.value)
+			check.Equal(t, b.count(".for-never"), strings.Count("never", each.value), "warnings of %s", each.value)
 		}
 		b.inspect("tokens-new")
 		b.must("go to the name", chromedp.Focus(b.named("enter", "Name")))
@@ -142,12 +146,23 @@ func TestTokenFromFirstToLast(t *testing.T) {
 		}
 		b.follow("I have saved them, continue")
 		b.see("The API token is created.")
+		b.click("2 scopes of Onboarding & leavers")
 		b.see("Account Users: modify, remove")
+		b.press(kb.Escape)
 		b.miss(access)
 		b.inspect("tokens")
+		b.click("Actions for Onboarding & leavers")
+		b.see("Created by owner@acme.example")
+		b.inspect("tokens-menu")
+		b.press(kb.Escape)
 		b.follow("Onboarding & leavers")
-		b.see("Restrict")
 		b.inspect("token")
+		for _, tab := range []string{"Permissions", "Access tokens", "History"} {
+			b.click(tab)
+			b.await("the tab", currentTab+" === "+quoted(tab))
+			b.inspect("token-" + strings.ToLower(strings.ReplaceAll(tab, " ", "-")))
+		}
+		b.click("Overview")
 		b.follow("Delete")
 		b.see("Tokens that will stop working")
 		b.inspect("tokens-delete")
@@ -162,6 +177,9 @@ func TestTokenFromFirstToLast(t *testing.T) {
 		b.see("no longer needed")
 	})
 }
+
+// currentTab is a JavaScript expression for the name of the tab that is marked as the current one.
+const currentTab = `document.querySelector(".tabs [aria-current]").textContent`
 
 // Secrets are not shown again after any navigation.
 func TestSecretsAreShownOnce(t *testing.T) {
@@ -248,6 +266,7 @@ func TestDeleteSeveralTokens(t *testing.T) {
 		b.open(at)
 		b.check("Select First")
 		b.check("Select Third")
+		b.inspect("tokens-chosen")
 		b.follow("Delete selected")
 		b.see("Delete these 2 API tokens?")
 		b.follow("Delete all 2 tokens")
@@ -286,6 +305,7 @@ func TestTokensWithoutScripts(t *testing.T) {
 		b.see("This form was already submitted")
 		b.follow("Continue")
 		b.see("By hand")
+		b.click("Actions for By hand")
 		b.follow("Delete By hand")
 		b.follow("Delete token")
 		b.see("The API token is deleted and no longer works.")
@@ -303,6 +323,8 @@ func TestRotateTokenInBrowser(t *testing.T) {
 		b.downloaded()
 		b.follow("I have saved them, continue")
 		b.follow("Rotated")
+		b.click("Access tokens")
+		b.must("open the form", chromedp.Click(chromedp.CSS("#access summary")))
 		b.choose("Previous access token", "Valid for 1 more hour")
 		b.follow("Rotate access token")
 		b.see("A new access token for Rotated")
@@ -322,7 +344,10 @@ func TestRotateTokenInBrowser(t *testing.T) {
 		b.miss(after)
 		b.see(after[len(after)-4:])
 		b.see(before[len(before)-4:])
+		b.click("History")
 		b.see("Access token rotated")
+		b.click("Access tokens")
+		b.must("open the form", chromedp.Click(chromedp.CSS("#access summary")))
 		b.choose("Previous access token", "Revoke immediately")
 		b.follow("Rotate access token")
 		b.see("A new access token for Rotated")

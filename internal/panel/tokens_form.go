@@ -1,7 +1,7 @@
 package panel
 
 import (
-	"maps"
+	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
@@ -33,27 +33,29 @@ func (h *tokenIssueHandler) routes() []route {
 	return all
 }
 
-// scopePrefix is the prefix of the fields that select scopes. A resource's key follows it.
-const scopePrefix = "scopes."
-
 // tokenFields are the fields of the forms of a token, named as in the faults of package token; "scopes" stands for
 // all fields that select scopes.
 var tokenFields = []string{"name", "scopes", "expiresIn", "expiresAt", "allowedIpRanges", "chargeLimit"}
 
-// choices are the types of input that select permissions, by level: one permission for each resource in a store,
-// several in an account.
-var choices = map[scope.Level]string{scope.LevelAccount: "checkbox", scope.LevelStore: "radio"}
+// lifetimes are the choices of how long a token is valid, in days.
+var lifetimes = []lifetimeChoice{{"week", 7}, {"month", 30}, {"two_months", 60}, {usualLifetime, 90}, {"year", 365},
+	{customLifetime, 0}, {noEnd, 0}}
 
-// lifetimes are the choices of how long a token is valid, in days. Zero means that it does not expire.
-var lifetimes = []lifetimeChoice{{"never", 0}, {"week", 7}, {"month", 30}, {"quarter", 90}, {"half", 182},
-	{"year", 365}}
+const (
+	// usualLifetime is the choice of a new form.
+	usualLifetime = "quarter"
+	// customLifetime is the choice of a date and time.
+	customLifetime = "custom"
+	// noEnd is the choice of a token that does not expire.
+	noEnd = "never"
+)
 
 type lifetimeChoice struct {
 	key  string
 	days int
 }
 
-// end returns when a token expires that is created now, or zero for never.
+// end returns when a token expires that is created now, or zero for a choice without a number of days.
 func (l lifetimeChoice) end(now time.Time) time.Time {
 	if l.days == 0 {
 		return time.Time{}
@@ -61,66 +63,10 @@ func (l lifetimeChoice) end(now time.Time) time.Time {
 	return now.AddDate(0, 0, l.days)
 }
 
-// scopeSection is a part of the table of scopes.
-type scopeSection struct {
-	Name      string
-	Resources []scopeResource
-}
-
-// scopeResource is one row of the table.
-type scopeResource struct {
-	Key, Name, Description string
-	Permissions            []scopeChoice
-	// None reports whether no permission is selected.
-	None bool
-}
-
-// Field returns the name of the row's fields.
-func (r scopeResource) Field() string { return scopePrefix + r.Key }
-
-// scopeChoice is one permission.
-type scopeChoice struct {
-	scope.Permission
-
-	Chosen bool
-}
-
-// Implied returns the scopes that the permission implies, separated by spaces.
-func (c scopeChoice) Implied() string { return strings.Join(c.Implies, " ") }
-
-// sectionsOf returns the table of the resources with the chosen scopes selected.
-func sectionsOf(resources []scope.Resource, chosen []string) []scopeSection {
-	var all []scopeSection
-	for _, r := range resources {
-		line := scopeResource{Key: r.Key, Name: r.Name, Description: r.Description, None: true}
-		for _, p := range r.Permissions {
-			isChosen := slices.Contains(chosen, p.Scope)
-			line.None = line.None && !isChosen
-			line.Permissions = append(line.Permissions, scopeChoice{p, isChosen})
-		}
-		if n := len(all); n == 0 || all[n-1].Name != r.Section {
-			all = append(all, scopeSection{Name: r.Section})
-		}
-		last := &all[len(all)-1]
-		last.Resources = append(last.Resources, line)
-	}
-	return all
-}
-
-// chosenScopes returns the scopes that a form selects, without validating them.
-func (f *form) chosenScopes() []string {
-	var chosen []string
-	for _, field := range slices.Sorted(maps.Keys(f.Values)) {
-		if !strings.HasPrefix(field, scopePrefix) {
-			continue
-		}
-		for _, name := range f.Values[field] {
-			if name != "" {
-				chosen = append(chosen, name)
-			}
-		}
-	}
-	return chosen
+// within reports whether tokens that are valid for longest at most can have the lifetime. Zero means that there is no
+// limit.
+func (l lifetimeChoice) within(longest time.Duration) bool {
+	return longest == 0 || l.key == customLifetime || l.days > 0 && time.Duration(l.days)*24*time.Hour <= longest
 }
 
 // ranges returns the non-empty lines of the field of IP address ranges.
@@ -143,36 +89,28 @@ func (f *form) chargeLimit() *token.Amount {
 	return &token.Amount{Value: value, Currency: token.ChargeCurrency}
 }
 
-// offersCharges reports whether the table has the permission to charge, which a charge limit requires.
-func offersCharges(sections []scopeSection) bool {
-	for _, s := range sections {
-		for _, r := range s.Resources {
-			for _, p := range r.Permissions {
-				if p.Scope == scope.AccountChargesWrite {
-					return true
-				}
-			}
-		}
-	}
-	return false
-}
-
 // request returns the request for a token that a form describes.
 func (h *tokenIssueHandler) request(q *request, p *tokenPlace, f *form) (token.Request, error) {
 	req := token.Request{Owner: p.owner, Name: f.Value("name"), Scopes: f.chosenScopes(), AllowedIPRanges: f.ranges(),
 		ChargeLimit: f.chargeLimit()}
-	at, err := parseTime(q, f, "expiresAt")
-	if err != nil || !at.IsZero() {
-		req.ExpiresAt = at
-		return req, err
-	}
 	for _, l := range lifetimes {
 		if l.key == f.Value("expiresIn") {
-			req.ExpiresAt = l.end(h.tokens.Now())
-			return req, nil
+			var err error
+			if req.ExpiresAt = l.end(h.tokens.Now()); l.key == customLifetime {
+				req.ExpiresAt, err = customEnd(q, f)
+			}
+			return req, err
 		}
 	}
 	return req, noChoice(q, "expiresIn")
+}
+
+// customEnd returns the date and time of the form, which must not be empty.
+func customEnd(q *request, f *form) (time.Time, error) {
+	if f.Value("expiresAt") == "" {
+		return time.Time{}, fault.Errorf(fault.Invalid, "%s", q.text("tokens.new.custom_missing")).On("expiresAt")
+	}
+	return parseTime(q, f, "expiresAt")
 }
 
 // check validates a form. It adds validation errors to the form and returns any other error.
@@ -200,8 +138,8 @@ type newTokenPage struct {
 	Place   *tokenPlace
 	FormID  string
 	APIPath string
-	// Control is the type of input, "checkbox" or "radio".
-	Control  string
+	// Presets are the sets of scopes to start from.
+	Presets  []shownPreset
 	Sections []scopeSection
 	// Charges reports whether the form has the field of the charge limit.
 	Charges bool
@@ -219,6 +157,15 @@ type newTokenPage struct {
 	End     time.Time
 	// Reviewed reports whether the visitor asked for the summary.
 	Reviewed bool
+	// Used are the names of the owner's tokens, and NameUsed reports whether the entered name is among them.
+	Used     []string
+	NameUsed bool
+}
+
+// UsedNames returns the names of the owner's tokens as JSON, for the script.
+func (p newTokenPage) UsedNames() (string, error) {
+	names, err := json.Marshal(p.Used)
+	return string(names), err
 }
 
 func (h *tokenIssueHandler) page(q *request) error {
@@ -226,7 +173,68 @@ func (h *tokenIssueHandler) page(q *request) error {
 	if err != nil {
 		return err
 	}
-	return h.showForm(q, http.StatusOK, p, newForm(tokenFields...), token.Request{}, false)
+	usual := h.usualLifetime()
+	f, req := newForm(tokenFields...), token.Request{ExpiresAt: usual.end(h.tokens.Now())}
+	f.Values.Set("expiresIn", usual.key)
+	for _, preset := range scope.Presets(h.tokens.OfferedResources(p.owner)) {
+		if preset.Key == q.r.URL.Query().Get("preset") {
+			req.Scopes = preset.Scopes
+		}
+	}
+	original, err := h.original(q, p)
+	if err == nil {
+		req.Scopes = original.Scopes.Names()
+		fillFrom(q, f, original)
+	} else if fault.KindOf(err) != fault.NotFound {
+		return err
+	}
+	return h.showForm(q, http.StatusOK, p, f, req, false)
+}
+
+// fillFrom fills the form of a new token in from another token, except for its scopes and its expiration.
+func fillFrom(q *request, f *form, original token.Token) {
+	name := []rune(q.text("tokens.new.copy_of", "name", original.Name))
+	f.Values.Set("name", string(name[:min(len(name), token.MaxName)]))
+	f.Values.Set("allowedIpRanges", strings.ReplaceAll(rangesOf(original), ", ", "\n"))
+	f.Values.Set("chargeLimit", original.ChargeLimit.Amount())
+}
+
+// usualLifetime returns the lifetime that a new form chooses: the usual one or, if that is not allowed, the longest
+// that is.
+func (h *tokenIssueHandler) usualLifetime() lifetimeChoice {
+	usual := lifetimeChoice{key: customLifetime}
+	for _, l := range lifetimes {
+		if l.days > 0 && l.within(h.tokens.MaxLifetime()) {
+			usual = l
+		}
+		if l.key == usualLifetime {
+			break
+		}
+	}
+	return usual
+}
+
+// original returns the token that the form is to duplicate. It returns fault.NotFound if the address names none.
+func (h *tokenIssueHandler) original(q *request, p *tokenPlace) (token.Token, error) {
+	if !p.MayList {
+		return token.Token{}, token.ErrNoToken()
+	}
+	return h.named(q, p, q.r.URL.Query().Get("from"))
+}
+
+// usedNames returns the names of the tokens of a place that are not deleted, if the visitor may see them.
+func (h *tokenIssueHandler) usedNames(q *request, p *tokenPlace) ([]string, error) {
+	names := []string{}
+	if !p.MayList {
+		return names, nil
+	}
+	search := token.Search{Sort: token.ByName, Size: token.MaxFound}
+	search.Statuses = []token.Status{token.Active}
+	found, err := h.tokens.Find(q.r.Context(), q.by, p.owner, search)
+	for _, t := range found.Tokens {
+		names = append(names, t.Name)
+	}
+	return names, err
 }
 
 // submitted returns the validated form of a new token, with its errors, and the request that it describes.
@@ -263,23 +271,29 @@ func (h *tokenIssueHandler) showForm(q *request, status int, p *tokenPlace, f *f
 	if err != nil {
 		return err
 	}
-	now := h.tokens.Now().In(q.zone)
+	used, err := h.usedNames(q, p)
+	if err != nil {
+		return err
+	}
+	now, offered := h.tokens.Now().In(q.zone), h.tokens.OfferedResources(p.owner)
 	shown := newTokenPage{
 		form: f, Place: p, FormID: h.forms.New(), APIPath: p.owner.APIPath(h.publicURL),
-		Control:  choices[p.owner.Level()],
-		Sections: sectionsOf(h.tokens.OfferedResources(p.owner), req.Scopes), Zone: q.zone.String(),
+		Presets:  presetsOf(offered, p.Base+"/new", q.r.URL.Query().Get("preset")),
+		Sections: sectionsOf(offered, req.Scopes), Zone: q.zone.String(),
 		Earliest: now.Format(localTime),
 		Here:     q.origin.IP.String(), Capacity: room, Summary: scopeLines(q, h.catalogue,
 			scope.NewSet(req.Scopes...)),
-		End: req.ExpiresAt, Reviewed: reviewed,
+		End: req.ExpiresAt, Reviewed: reviewed, Used: used,
 	}
 	shown.Charges = offersCharges(shown.Sections)
+	shown.NameUsed = slices.ContainsFunc(used,
+		func(name string) bool { return strings.EqualFold(name, f.Value("name")) })
 	longest := h.tokens.MaxLifetime()
 	if longest > 0 {
 		shown.Longest, shown.Latest = int(longest/(24*time.Hour)), now.Add(longest).Format(localTime)
 	}
 	for _, l := range lifetimes {
-		if days := time.Duration(l.days) * 24 * time.Hour; longest == 0 || days > 0 && days <= longest {
+		if l.within(longest) {
 			shown.Lifetimes = append(shown.Lifetimes, lifetime{l.key, l.end(now)})
 		}
 	}

@@ -124,11 +124,28 @@ func (s listState) columns(base string) []column {
 	return all
 }
 
+// filterLink is a choice of the status filter.
+type filterLink struct {
+	Key, Address string
+	Current      bool
+}
+
+// filters returns the choices of the status filter. Each keeps the search and the order.
+func (s listState) filters(base string) []filterLink {
+	var all []filterLink
+	for _, f := range tokenFilters {
+		other := s
+		other.Status, other.page = f.key, 1
+		all = append(all, filterLink{f.key, other.address(base), f.key == s.Status})
+	}
+	return all
+}
+
 // tokenListPage is the data of the list.
 type tokenListPage struct {
 	Place   *tokenPlace
 	State   listState
-	Filters []string
+	Filters []filterLink
 	Columns []column
 	Rows    []shownToken
 	// Deletable reports whether a token on the page is not yet deleted.
@@ -156,8 +173,8 @@ func (h *tokenHandler) list(q *request) error {
 
 func (h *tokenHandler) showList(q *request, p *tokenPlace, status int, problems ...string) error {
 	state := listStateOf(q)
-	shown := tokenListPage{Place: p, State: state, Columns: state.columns(p.Base), Everything: p.Base,
-		Problems: problems}
+	shown := tokenListPage{Place: p, State: state, Columns: state.columns(p.Base), Filters: state.filters(p.Base),
+		Everything: p.Base, Problems: problems}
 	var err error
 	if shown.Capacity, err = h.tokens.Capacity(q.r.Context(), q.by, p.owner); err != nil {
 		return err
@@ -165,7 +182,6 @@ func (h *tokenHandler) showList(q *request, p *tokenPlace, status int, problems 
 	search := token.Search{Text: state.Search, Sort: state.sort, Descending: state.descending,
 		Skip: (state.page - 1) * tokensPerPage, Size: tokensPerPage}
 	for _, f := range tokenFilters {
-		shown.Filters = append(shown.Filters, f.key)
 		if f.key == state.Status {
 			search.Statuses = f.statuses
 		}

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"time"
 
+	"latchkey/internal/scope"
+	"latchkey/internal/secret"
 	"latchkey/internal/token"
 )
 
@@ -17,6 +19,9 @@ type secretsPage struct {
 	// Kind is a part of message keys: "created" or "rotated".
 	Kind  string
 	Shown []shownValue
+	// Curl is a command that tries the access token, and Pair are the values of OAuth, if the page shows them.
+	Curl  string
+	Pair  []shownValue
 	Files []shownFile
 	// Address is where reloading the page leads, and Done the link that leaves it.
 	Address, Done string
@@ -45,14 +50,26 @@ func filesShown(files []token.File) []shownFile {
 	return shown
 }
 
+func accessValues(publicURL string, t token.Token, access secret.Secret) []shownValue {
+	return []shownValue{{"access_token", access.Reveal()}, {"api_path", token.APIPath(publicURL, t)}}
+}
+
+// curl returns a command for a shell that sends a first request with the access token.
+func curl(publicURL string, t token.Token, access secret.Secret) string {
+	path := token.APIPath(publicURL, t)
+	if t.Level() == scope.LevelStore {
+		return "curl -sS '" + path + "store' -H 'X-Auth-Token: " + access.Reveal() + "'"
+	}
+	return "curl -sS '" + path + "' -H 'X-Auth-Token: " + access.Reveal() +
+		`' -H 'Content-Type: application/json' -d '{"query": "{ viewer { kind scopes } }"}'`
+}
+
 func (h *tokenIssueHandler) newSecrets(q *request, p *tokenPlace, i token.Issued) secretsPage {
 	return secretsPage{
 		Place: p, Token: h.describe(q, p, i.Token), Kind: "created", Files: filesShown(i.Files(h.publicURL)),
-		Shown: []shownValue{
-			{"client_id", i.Token.ClientID}, {"client_secret", i.ClientSecret.Reveal()},
-			{"access_token", i.AccessToken.Reveal()},
-			{"api_path", token.APIPath(h.publicURL, i.Token)},
-		},
+		Shown:   accessValues(h.publicURL, i.Token, i.AccessToken),
+		Curl:    curl(h.publicURL, i.Token, i.AccessToken),
+		Pair:    []shownValue{{"client_id", i.Token.ClientID}, {"client_secret", i.ClientSecret.Reveal()}},
 		Address: p.After(), Done: withNotice(p.After(), "token_created", 1),
 	}
 }
@@ -61,9 +78,8 @@ func (h *tokenDetailHandler) rotatedSecrets(q *request, p *tokenPlace, r token.R
 	at := p.Address(r.Token)
 	return secretsPage{
 		Place: p, Token: h.describe(q, p, r.Token), Kind: "rotated", Files: filesShown(r.Files(h.publicURL)),
-		Shown: []shownValue{{"access_token", r.AccessToken.Reveal()},
-			{"api_path", token.APIPath(h.publicURL, r.Token)}},
-		Address: at, Done: withNotice(at, "token_rotated", 1), PreviousEnds: r.PreviousExpiresAt,
+		Shown: accessValues(h.publicURL, r.Token, r.AccessToken), Curl: curl(h.publicURL, r.Token, r.AccessToken),
+		Address: at, Done: withNotice(at, "token_rotated", 1) + "#access", PreviousEnds: r.PreviousExpiresAt,
 	}
 }
 

@@ -31,7 +31,7 @@ func TestNarrowToken(t *testing.T) {
 		for _, f := range wrong.wants(http.StatusUnprocessableEntity, "A name has 4 to 100 characters.").forms() {
 			kept := f.values
 			if slices.Contains(f.buttons, "Save") &&
-				(kept.Get("name") != "x" || kept.Has("scopes.store_carts") || kept.Get("scopes.store_orders") == "" ||
+				(kept.Get("name") != "x" || kept.Get("scopes.store_carts") != "" || kept.Get("scopes.store_orders") == "" ||
 					kept.Get("allowedIpRanges") != "203.0.113.64/26" || kept.Get("expiresAt") != "2001-01-01T00:00") {
 				t.Errorf("form after an error: got %v, want the entered values", kept)
 			}
@@ -99,11 +99,12 @@ func TestTokenEnds(t *testing.T) {
 			pairs []string
 			want  time.Time
 		}{
-			"for good": {nil, time.Time{}}, "a week": {[]string{"expiresIn", "week"}, in(7)},
-			"a month":     {[]string{"expiresIn", "month"}, in(30)},
-			"a quarter":   {[]string{"expiresIn", "quarter"}, in(90)},
-			"half a year": {[]string{"expiresIn", "half"}, in(182)}, "a year": {[]string{"expiresIn", "year"}, in(365)},
-			"a day": {[]string{"expiresIn", "week", "expiresAt", "2099-01-01T00:00"},
+			"for good": {[]string{"expiresIn", "never"}, time.Time{}}, "a week": {[]string{"expiresIn", "week"}, in(7)},
+			"a month":    {[]string{"expiresIn", "month"}, in(30)},
+			"a quarter":  {nil, in(90)}, // unless the visitor chooses
+			"two months": {[]string{"expiresIn", "two_months"}, in(60)},
+			"a year":     {[]string{"expiresIn", "year"}, in(365)},
+			"a day": {[]string{"expiresIn", "custom", "expiresAt", "2099-01-01T00:00"},
 				time.Date(2098, 12, 31, 10, 0, 0, 0, time.UTC)},
 		} {
 			owner.create(at, "Works "+name, append(c.pairs, "allowedIpRanges",

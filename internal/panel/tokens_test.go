@@ -177,7 +177,7 @@ type tokenAction struct {
 // tokenActions returns the actions in a place, on a token created for them.
 func (s *server) tokenActions(owner *visitor, at string) []tokenAction {
 	name := fmt.Sprintf("Token %d", time.Now().UnixNano())
-	owner.create(at, name)
+	owner.create(at, name, "expiresIn", "never")
 	id := idOf(owner, at, name)
 	form := func() url.Values {
 		page := owner.open(at + "/new")
@@ -253,8 +253,12 @@ func TestTokenFormErrors(t *testing.T) {
 			{"a short name", []string{"name", "abc"}, "name", "A name has 4 to 100 characters."},
 			{"no scope", []string{"scopes.store_carts", ""}, "scopes", "Choose at least one scope."},
 			{"no scope that there is", []string{"scopes.x", "nothing"}, "scopes", "There is no scope"},
-			{"the past", []string{"expiresAt", "2001-01-01T00:00"}, "expiresAt", "This time has passed."},
-			{"no date", []string{"expiresAt", "soon"}, "expiresAt", "This is not a date and time."},
+			{"the past", []string{"expiresIn", "custom", "expiresAt", "2001-01-01T00:00"}, "expiresAt",
+				"This time has passed."},
+			{"no date", []string{"expiresIn", "custom", "expiresAt", "soon"}, "expiresAt",
+				"This is not a date and time."},
+			{"no time", []string{"expiresIn", "custom"}, "expiresAt",
+				"Enter the date and time when the token expires."},
 			{"no lifetime that is offered", []string{"expiresIn", "soon"}, "expiresIn", "Choose one of the options."},
 			{"no range", []string{"allowedIpRanges", "192.0.2.1\nhome\n"}, "allowedIpRanges",
 				"is not an IP address or range"},

@@ -2,18 +2,24 @@ package panel
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"html/template"
 	"io/fs"
 	"mime"
 	"net/http"
 	"path"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
+
+	"latchkey/internal/signin"
 )
 
 //go:embed templates static messages
@@ -34,6 +40,34 @@ type asset struct {
 	kind    string
 	// version changes with the content.
 	version string
+	// compressed returns the content with gzip, or nil if that does not make it smaller.
+	compressed func() []byte
+}
+
+// newAsset returns a static file. It is compressed on the first request for it.
+func newAsset(name string, content []byte) asset {
+	sum := sha256.Sum256(content)
+	kind := mime.TypeByExtension(path.Ext(name))
+	if path.Ext(name) == ".woff2" {
+		kind = "font/woff2" // not every system knows it
+	}
+	return asset{content, kind, hex.EncodeToString(sum[:6]), sync.OnceValue(func() []byte { return compress(content) })}
+}
+
+// compress returns the content with gzip, or nil if that does not make it smaller.
+func compress(content []byte) []byte {
+	var out bytes.Buffer
+	w, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
+	if err == nil {
+		_, err = w.Write(content)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil || out.Len() >= len(content) {
+		return nil
+	}
+	return out.Bytes()
 }
 
 // loadViews returns the views. They are built on the first request for a page, so that a server that only serves the
@@ -60,7 +94,7 @@ func newViews() (*views, error) {
 }
 
 func (v *views) readAssets() error {
-	return fs.WalkDir(files, "static", func(name string, entry fs.DirEntry, err error) error {
+	err := fs.WalkDir(files, "static", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
@@ -68,11 +102,32 @@ func (v *views) readAssets() error {
 		if err != nil {
 			return err
 		}
-		sum := sha256.Sum256(content)
-		v.assets[strings.TrimPrefix(name, "static/")] = asset{content, mime.TypeByExtension(path.Ext(name)),
-			hex.EncodeToString(sum[:6])}
+		v.assets[strings.TrimPrefix(name, "static/")] = newAsset(name, content)
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	styles, err := v.linked(v.assets[stylesheet].content)
+	v.assets[stylesheet] = newAsset(stylesheet, styles)
+	return err
+}
+
+// stylesheet is the name of the stylesheet of all pages.
+const stylesheet = "panel.css"
+
+// fileInStyles matches a static file that the stylesheet refers to.
+var fileInStyles = regexp.MustCompile(`url\("([^"]+)"\)`)
+
+// linked returns the stylesheet with the addresses of the files that it refers to.
+func (v *views) linked(styles []byte) ([]byte, error) {
+	var missing error
+	linked := fileInStyles.ReplaceAllFunc(styles, func(found []byte) []byte {
+		address, err := v.address(string(fileInStyles.FindSubmatch(found)[1]))
+		missing = errors.Join(missing, err)
+		return []byte(`url("` + address + `")`)
+	})
+	return linked, missing
 }
 
 // readPages prepares the pages templates/*.html. Each includes the layout and the shared parts in
@@ -107,6 +162,7 @@ func (v *views) functions() template.FuncMap {
 		"asset": v.address,
 		"icon":  v.icon,
 		"time":  timeElement,
+		"when":  v.messages.relativeElement,
 		"short": shortTime,
 		"day":   dayText,
 		"month": monthText,
@@ -151,25 +207,56 @@ func arguments(pairs ...any) (map[string]any, error) {
 
 // layout is the data of the layout around each page.
 type layout struct {
-	Account  string
-	Accounts int
-	Email    string
-	Nav      []section
-	Notice   string
-	Zone     *time.Location
-	Path     string
+	// Account is the account's name, and Role the visitor's role in it.
+	Account, Role, Email string
+	// Others are other accounts of the visitor.
+	Others []signin.Membership
+	Nav    []section
+	Notice string
+	Zone   *time.Location
+	Now    time.Time
+	Path   string
+	// Theme is the theme that the visitor chose, and Themes are the choices.
+	Theme  string
+	Themes []string
 	// Refused reports whether the page shows a submitted form again with its errors.
 	Refused bool
 }
 
 // layout returns the data of the layout for a page with the status.
 func (q *request) layout(status int) layout {
-	shown := layout{Zone: q.zone, Notice: q.notice(), Path: q.r.URL.Path,
+	shown := layout{Zone: q.zone, Now: q.now(), Notice: q.notice(), Path: q.r.URL.Path, Theme: q.theme(),
+		Themes:  themes,
 		Refused: status == http.StatusUnprocessableEntity}
 	if q.by != nil && q.account.ID == q.by.AccountID {
-		shown.Account, shown.Accounts, shown.Email, shown.Nav = q.account.Name, q.accounts, q.by.Name, q.nav()
+		shown.Account, shown.Email, shown.Role, shown.Nav = q.account.Name, q.by.Name, q.role(), q.nav()
+		for _, m := range q.memberships {
+			if m.ID != q.account.ID && len(shown.Others) < mostOthers {
+				shown.Others = append(shown.Others, m)
+			}
+		}
 	}
 	return shown
+}
+
+// mostOthers is how many other accounts the account menu shows at most.
+const mostOthers = 5
+
+// Initial returns the first letter of the account's name.
+func (l layout) Initial() string {
+	first, _ := utf8.DecodeRuneInString(l.Account)
+	return strings.ToUpper(string(first))
+}
+
+// role returns the visitor's role in the account.
+func (q *request) role() string {
+	switch {
+	case q.by.OwnsAccount(q.by.AccountID):
+		return q.text("nav.roles.owner")
+	case q.by.OwnsAStore():
+		return q.text("nav.roles.store_owner")
+	}
+	return q.text("nav.roles.member")
 }
 
 // render writes the page with the name. content is a contentOf the page's data.

@@ -13,7 +13,7 @@ func TestSigningOutEmptiesTheWindow(t *testing.T) {
 		evaluate[string](b, "sessionStorage.setItem('kept', 'mine'), sessionStorage.getItem('kept')")
 		b.open(s.page("/tokens"))
 		check.Equal(t, evaluate[string](b, "sessionStorage.getItem('kept')"), "mine", "while signed in, the storage")
-		b.follow("Sign out")
+		b.signOut()
 		check.Equal(t, evaluate[int](b, "sessionStorage.length"), 0, "entries of the session storage")
 	})
 }

@@ -93,7 +93,26 @@ func (b *browser) signIn(email string) {
 	b.fill("E-mail address", email)
 	b.fill("Password", password)
 	b.follow("Sign in")
-	b.see("Sign out")
+	b.seeAccount()
+}
+
+// seeAccount waits for a page of a signed-in user.
+func (b *browser) seeAccount() {
+	b.t.Helper()
+	b.await("the account menu", "document.getElementById('account-menu') !== null")
+}
+
+// signOut signs out with the account menu.
+func (b *browser) signOut() {
+	b.t.Helper()
+	b.openAccountMenu()
+	b.follow("Sign out")
+}
+
+// openAccountMenu opens the account menu.
+func (b *browser) openAccountMenu() {
+	b.t.Helper()
+	b.must("open the account menu", chromedp.Click(chromedp.CSS("[popovertarget=account-menu]")))
 }
 
 // click clicks a link or button that loads no page.

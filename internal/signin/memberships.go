@@ -86,11 +86,11 @@ func accepted(all []Membership) []Membership {
 	return slices.DeleteFunc(slices.Clone(all), func(m Membership) bool { return m.Pending })
 }
 
-// Accounts returns the accounts that a person can have a session in, by name:
-// those whose membership they have accepted.
-func (s *Memberships) Accounts(ctx context.Context, personID uuid.UUID) ([]account.Account, error) {
+// Accounts returns the memberships with which a person can have a session, by the
+// account's name: those that they have accepted.
+func (s *Memberships) Accounts(ctx context.Context, personID uuid.UUID) ([]Membership, error) {
 	all, err := s.persons.Accounts(ctx, personID)
-	return accountsOf(accepted(all)), err
+	return slices.DeleteFunc(accepted(all), func(m Membership) bool { return !m.open() }), err
 }
 
 // Invitations returns the accounts whose membership a person can accept or

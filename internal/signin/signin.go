@@ -88,3 +88,6 @@ type Membership struct {
 	// members of another account may know their password.
 	Barred bool
 }
+
+// Owner reports whether the person owns the account.
+func (m Membership) Owner() bool { return m.OwnerID == m.UserID }

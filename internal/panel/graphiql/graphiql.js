@@ -45,7 +45,7 @@ createRoot(place).render(createElement(GraphiQL, {
   fetcher,
   storage: memory(form.action, given.query),
   defaultQuery: query.value,
-  forcedTheme: "system",
+  forcedTheme: document.documentElement.dataset.theme,
   isHeadersEditorEnabled: false, // the session is what signs in
   shouldPersistHeaders: false,
 }));

@@ -7,6 +7,15 @@ document.addEventListener("change", (event) => {
   for (const box of event.target.closest("table, form").querySelectorAll("input[type=checkbox]:not([data-all])")) box.checked = event.target.checked;
 });
 
+// The number of chosen rows, in the bar with what can be done with them.
+const countChosen = () => {
+  for (const shown of document.querySelectorAll("[data-chosen]")) {
+    shown.textContent = shown.dataset.text.replace("%d", shown.closest("form").querySelectorAll(".pick input[name]:checked").length);
+  }
+};
+document.addEventListener("change", countChosen);
+addEventListener("pageshow", countChosen);
+
 // A form that is submitted once: its button works once, until the page is shown
 // again.
 document.addEventListener("submit", (event) => {

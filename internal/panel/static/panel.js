@@ -9,22 +9,52 @@ if (zone) {
   document.cookie = `latchkey-zone=${encodeURIComponent(zone)}; path=/; max-age=31536000; samesite=lax` + (location.protocol === "https:" ? "; secure" : "");
 }
 
-// A button with data-copy copies the text of the element that it names, and
-// reports it in the element that data-status names.
+// A button with data-copy copies the text of the element that it names, and one
+// with data-text copies this text. The button shows a check mark briefly, and the
+// element that data-status names announces it to screen readers. If it failed,
+// that element is shown.
 document.addEventListener("click", async (event) => {
-  const button = event.target.closest("button[data-copy]");
+  const button = event.target.closest("button[data-copy], button[data-text]");
   if (!button) return;
-  const text = document.getElementById(button.dataset.copy).textContent.trim();
+  const text = button.dataset.text ?? document.getElementById(button.dataset.copy).textContent.trim();
   const status = document.getElementById(button.dataset.status);
+  const tell = (said, hide) => {
+    status.textContent = said;
+    status.classList.toggle("hidden", hide);
+  };
   try {
     await navigator.clipboard.writeText(text);
-    if (status) status.textContent = button.dataset.copied;
+    tell(button.dataset.copied, true);
+    button.classList.add("copied");
+    setTimeout(() => button.classList.remove("copied"), 2000);
     button.dispatchEvent(new CustomEvent("copied", { bubbles: true }));
   } catch {
-    if (status) status.textContent = button.dataset.failed;
+    tell(button.dataset.failed, false);
   }
 });
 
 // Signing out deletes what pages stored in this window, so that the next user
 // of the window cannot read it.
 if (!document.querySelector('form[action="/signout"]')) sessionStorage.clear();
+
+// The theme changes without loading the page again, so that no form on it is
+// lost. GraphiQL reads its theme only at its start.
+document.addEventListener("submit", (event) => {
+  const form = event.target.closest("[data-theme-form]");
+  if (!form || document.getElementById("graphiql")) return;
+  event.preventDefault();
+  const chosen = event.submitter.value;
+  document.documentElement.dataset.theme = chosen;
+  document.querySelector("meta[name=color-scheme]").content = chosen === "system" ? "light dark" : chosen;
+  for (const button of form.elements) button.setAttribute("aria-pressed", button.value === chosen);
+  fetch(form.action, { method: "POST", keepalive: true, redirect: "manual", body: new URLSearchParams({ theme: chosen }) });
+});
+
+// The tab that leads to the shown part of a page. The stylesheet shows the part.
+const tabs = [...document.querySelectorAll('.tabs a[href^="#"]')];
+const markTab = () => {
+  const shown = tabs.findIndex((tab) => document.querySelector(tab.hash)?.matches(":has(:target), :target"));
+  tabs.forEach((tab, i) => (i === Math.max(shown, 0) ? tab.setAttribute("aria-current", "true") : tab.removeAttribute("aria-current")));
+};
+addEventListener("hashchange", markTab);
+markTab();

@@ -1,0 +1,150 @@
+package panel
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"latchkey/internal/scope"
+)
+
+// scopePrefix is the prefix of the fields that select scopes. A resource's key follows it.
+const scopePrefix = "scopes."
+
+// scopeSection is a group of resources.
+type scopeSection struct {
+	Name      string
+	Resources []scopeResource
+}
+
+// Chosen returns the number of resources with a selected permission.
+func (s scopeSection) Chosen() int {
+	n := 0
+	for _, r := range s.Resources {
+		if !r.None {
+			n++
+		}
+	}
+	return n
+}
+
+// scopeResource is a resource with its permissions.
+type scopeResource struct {
+	Key, Name, Description string
+	Permissions            []scopeChoice
+	// None reports whether no permission is selected.
+	None bool
+}
+
+// Field returns the name of the resource's fields.
+func (r scopeResource) Field() string { return scopePrefix + r.Key }
+
+// Exclusive reports whether one permission is chosen at most: each implies the one before it.
+func (r scopeResource) Exclusive() bool {
+	for i := 1; i < len(r.Permissions); i++ {
+		if !slices.Contains(r.Permissions[i].Implies, r.Permissions[i-1].Scope) {
+			return false
+		}
+	}
+	return true
+}
+
+// Words returns what the filter over the scopes searches.
+func (r scopeResource) Words() string {
+	words := []string{r.Name, r.Description}
+	for _, p := range r.Permissions {
+		words = append(words, p.Scope)
+	}
+	return strings.ToLower(strings.Join(words, " "))
+}
+
+// scopeChoice is one permission.
+type scopeChoice struct {
+	scope.Permission
+
+	Chosen bool
+}
+
+// Implied returns the scopes that the permission implies, separated by spaces.
+func (c scopeChoice) Implied() string { return strings.Join(c.Implies, " ") }
+
+// sectionsOf returns the resources by section with the chosen scopes selected. Of permissions that exclude each other
+// it selects the last one, which implies the others.
+func sectionsOf(resources []scope.Resource, chosen []string) []scopeSection {
+	var all []scopeSection
+	for _, r := range resources {
+		line := scopeResource{Key: r.Key, Name: r.Name, Description: r.Description, None: true}
+		for _, p := range r.Permissions {
+			isChosen := slices.Contains(chosen, p.Scope)
+			line.None = line.None && !isChosen
+			line.Permissions = append(line.Permissions, scopeChoice{p, isChosen})
+		}
+		if line.Exclusive() {
+			selectLast(line.Permissions)
+		}
+		if n := len(all); n == 0 || all[n-1].Name != r.Section {
+			all = append(all, scopeSection{Name: r.Section})
+		}
+		last := &all[len(all)-1]
+		last.Resources = append(last.Resources, line)
+	}
+	return all
+}
+
+// selectLast leaves only the last selected choice selected.
+func selectLast(choices []scopeChoice) {
+	later := false
+	for i := len(choices) - 1; i >= 0; i-- {
+		choices[i].Chosen, later = choices[i].Chosen && !later, later || choices[i].Chosen
+	}
+}
+
+// chosenScopes returns the scopes that a form selects, without validating them.
+func (f *form) chosenScopes() []string {
+	var chosen []string
+	for _, field := range slices.Sorted(maps.Keys(f.Values)) {
+		if !strings.HasPrefix(field, scopePrefix) {
+			continue
+		}
+		for _, name := range f.Values[field] {
+			if name != "" {
+				chosen = append(chosen, name)
+			}
+		}
+	}
+	return chosen
+}
+
+// offersCharges reports whether the sections have the permission to charge, which a charge limit requires.
+func offersCharges(sections []scopeSection) bool {
+	for _, s := range sections {
+		for _, r := range s.Resources {
+			for _, p := range r.Permissions {
+				if p.Scope == scope.AccountChargesWrite {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// shownPreset is a preset of scopes with the address of the form that starts with it.
+type shownPreset struct {
+	scope.Preset
+
+	Address string
+	Current bool
+}
+
+// Names returns the scopes, separated by spaces.
+func (p shownPreset) Names() string { return strings.Join(p.Scopes, " ") }
+
+// presetsOf returns the presets for a token with permissions on the resources. current is the key of the chosen one.
+func presetsOf(resources []scope.Resource, form, current string) []shownPreset {
+	var all []shownPreset
+	for _, p := range scope.Presets(resources) {
+		all = append(all, shownPreset{p, form + "?preset=" + p.Key, p.Key == current})
+	}
+	return all
+}
