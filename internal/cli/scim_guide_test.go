@@ -14,7 +14,7 @@ import (
 
 // The commands of docs/scim.md, "With curl", run as written and print what the page says.
 func TestSCIMGuide(t *testing.T) {
-	buildWithoutRace(t)
+	useWithoutRace(t)
 	program, err := exec.LookPath("latchkey")
 	if err != nil {
 		t.Fatal(err)
