@@ -75,6 +75,8 @@ const (
 	// deactivated, or made active again.
 	UserDeactivated Action = "user.deactivated"
 	UserReactivated Action = "user.reactivated"
+	// UserReleased: the target user, whom an identity provider kept up to date, is managed by hand.
+	UserReleased Action = "user.released"
 	// UserRemovalRefused: an identity provider's request to deactivate or remove the target user was refused.
 	UserRemovalRefused Action = "user.removal_refused"
 	// Changes to a user's membership in a store.
@@ -145,7 +147,7 @@ func Actions() []Action {
 		APITokenCreated, APITokenUpdated, APITokenRotated, APITokenRevoked, APITokenExpiring, APITokenExpired,
 		AccessTokenGranted, AccessTokenRevoked,
 		UserCreated, UserInvited, UserAdded, UserAccepted, UserDeclined, UserUpdated, UserDeactivated, UserReactivated,
-		UserRemoved, UserRemovalRefused,
+		UserReleased, UserRemoved, UserRemovalRefused,
 		StoreUserAdded, StoreUserUpdated, StoreUserRemoved, OwnershipTransferred,
 		SignInFailed, SessionStarted, SessionEnded, PasswordSet, PasswordRemoved, TOTPEnabled, TOTPDisabled,
 		RecoveryCodesRenewed, RecoveryCodeUsed,

@@ -15,7 +15,7 @@ type Deactivation Removal
 // Deactivate deactivates a user in the account: their sessions there end, and they
 // cannot sign in to it. Their store memberships stay recorded and work again after
 // Reactivate. A user who is already deactivated is left unchanged, whatever the request
-// says about tokens. It returns errors as Remove does.
+// says about tokens. It returns errors as Remove does, and those of user.CheckByHand.
 func (s *Service) Deactivate(ctx context.Context, by *auth.Principal, d Deactivation) (RemovalResult, error) {
 	return s.offboard(ctx, by, Removal(d), deactivating)
 }
@@ -24,8 +24,8 @@ func (s *Service) Deactivate(ctx context.Context, by *auth.Principal, d Deactiva
 // memberships that they have. Sessions and tokens stay ended and revoked. A user who had
 // not accepted the membership before is pending again. A user who is not deactivated is
 // left unchanged. It returns fault.Forbidden if the principal may not change all users,
-// fault.Invalid unless ref identifies exactly one user, and fault.NotFound for a user
-// who is not in the account. Fields are "email" and "id".
+// fault.Invalid unless ref identifies exactly one user, fault.NotFound for a user who is
+// not in the account, and fault.Conflict from user.CheckByHand. Fields are "email" and "id".
 func (s *Service) Reactivate(ctx context.Context, by *auth.Principal, ref user.Ref) (user.Person, error) {
 	if err := MayReactivate(by); err != nil {
 		return user.Person{}, err
@@ -37,6 +37,9 @@ func (s *Service) Reactivate(ctx context.Context, by *auth.Principal, ref user.R
 			return err
 		}
 		if p, err = l.member(ref); err != nil || !p.Deactivated() {
+			return err
+		}
+		if err := user.CheckByHand(by, p); err != nil {
 			return err
 		}
 		back := []user.Person{p}

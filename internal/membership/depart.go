@@ -20,13 +20,15 @@ type departure struct {
 	reason string
 	// done reports whether a user of the account has left in this way, so that nothing is to change.
 	done func(user.Person) bool
+	// byHand reports whether it changes what an identity provider keeps, so that user.CheckByHand is to decide.
+	byHand bool
 }
 
 var (
 	removing = departure{user.Leave, "A user who knew its secret left the account.",
-		func(user.Person) bool { return false }}
+		func(user.Person) bool { return false }, false}
 	deactivating = departure{user.Deactivate, "A user who knew its secret was deactivated.",
-		func(p user.Person) bool { return p.Deactivated() }}
+		func(p user.Person) bool { return p.Deactivated() }, true}
 )
 
 // handling is what happens to the tokens whose secrets leaving users know.

@@ -129,10 +129,8 @@ func (s *Service) offboard(ctx context.Context, by *auth.Principal, r Removal, w
 		if done.Person, err = l.find(r.User); err != nil {
 			return err
 		}
-		if r.If != nil {
-			if err := r.If(ctx, c, done.Person); err != nil {
-				return err
-			}
+		if err := r.may(ctx, c, by, way, done.Person); err != nil {
+			return err
 		}
 		now, leaving := s.now.Timestamp(), []user.Person{done.Person}
 		var known map[uuid.UUID][]token.Token
@@ -148,6 +146,20 @@ func (s *Service) offboard(ctx context.Context, by *auth.Principal, r Removal, w
 		return RemovalResult{}, err
 	}
 	return done, nil
+}
+
+// may returns an error unless the user may leave in this way: of a deactivation by hand, the one of user.CheckByHand,
+// and that of the precondition.
+func (r Removal) may(ctx context.Context, c Change, by *auth.Principal, way departure, p user.Person) error {
+	if way.byHand && !way.done(p) {
+		if err := user.CheckByHand(by, p); err != nil {
+			return err
+		}
+	}
+	if r.If == nil {
+		return nil
+	}
+	return r.If(ctx, c, p)
 }
 
 // MayRemove returns fault.Forbidden if the principal may not remove users from its account or, with revoke, may not

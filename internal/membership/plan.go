@@ -148,6 +148,9 @@ func (s *provisionState) plan(before user.Person, item ProvisionItem) (user.Pers
 		after.ExternalID = *id
 		faults = append(faults, s.checkExternalID(*id, user.Fold(item.Email))...)
 	}
+	if len(user.Differences(before, after)) > 0 {
+		faults = append(faults, fault.Flatten(user.CheckByHand(s.by, before))...)
+	}
 	permissions, wrong := wantedPermissions(item)
 	faults = append(faults, wrong...)
 	stores, wrong := s.itemStores(item)

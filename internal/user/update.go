@@ -26,7 +26,7 @@ func (u Update) names() bool { return u.FirstName != nil || u.LastName != nil ||
 // Other accounts' records of the same address are not affected. It returns
 // fault.Forbidden, fault.Invalid for each field that breaks a rule,
 // fault.NotFound on "userId", and fault.Conflict for an external ID that
-// another user has.
+// another user has, and from CheckByHand.
 func (s *Service) Update(ctx context.Context, by *auth.Principal, u Update) (Person, error) {
 	self := by.Kind == auth.Session && by.ID == u.UserID
 	if err := mayInAccount(by, scopeWrite); err != nil && (!self || u.ExternalID != nil) {
@@ -42,6 +42,11 @@ func (s *Service) Update(ctx context.Context, by *auth.Principal, u Update) (Per
 			return err
 		}
 		updated = u.Apply(before)
+		if len(Differences(before, updated)) > 0 {
+			if err := CheckByHand(by, before); err != nil {
+				return err
+			}
+		}
 		if err := CheckExternalID(ctx, e.Change, before, updated); err != nil {
 			return err
 		}
