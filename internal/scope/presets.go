@@ -24,6 +24,9 @@ type Preset struct {
 	every string
 }
 
+// IdentityProvider is the key of the preset for identity providers, which provision users over SCIM.
+const IdentityProvider = "identity_provider"
+
 //go:embed presets.yaml
 var builtInPresets string
 

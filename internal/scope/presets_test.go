@@ -23,8 +23,8 @@ func TestPresets(t *testing.T) {
 			}
 		}
 	}
-	check.Equal(t, names, []string{"provisioning", "read_everything", "billing_partner", "audit_export", "storefront",
-		"order_processing", "product_import"}, "presets")
+	check.Equal(t, names, []string{"provisioning", scope.IdentityProvider, "read_everything", "billing_partner",
+		"audit_export", "storefront", "order_processing", "product_import"}, "presets")
 }
 
 // A preset with a scope that the token cannot have is not offered.
@@ -35,8 +35,8 @@ func TestPresetsOfOtherPlaces(t *testing.T) {
 		want  []string
 	}{
 		{"an account without the feature", scope.LevelAccount,
-			[]string{"provisioning", "read_everything", "audit_export", "storefront", "order_processing",
-				"product_import"}},
+			[]string{"provisioning", scope.IdentityProvider, "read_everything", "audit_export", "storefront",
+				"order_processing", "product_import"}},
 		{"a store", scope.LevelStore, []string{"read_everything", "storefront", "order_processing", "product_import"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
