@@ -112,8 +112,8 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	if err != nil {
 		return err
 	}
-	pages := newPanel(b, v, api, baseURL, log)
 	directories := directory.NewService(gormdb.Directory(b.db), b.memberships, clock.System, httpserver.Charge)
+	pages := newPanel(b, v, api, directories, baseURL, log)
 	sending := newDeliveries(b, baseURL, log)
 	monitor := canary.New(b.gateways, v.feed.Replicas, clock.System, log)
 	if err := v.feed.Join(ctx); err != nil {
@@ -278,10 +278,11 @@ func newAPI(ctx context.Context, b *backend, replicas graph.Replicas, baseURL st
 }
 
 // newPanel returns the control panel.
-func newPanel(b *backend, v *verification, api http.Handler, baseURL string, log *slog.Logger) *panel.Panel {
+func newPanel(b *backend, v *verification, api http.Handler, directories *directory.Service, baseURL string,
+	log *slog.Logger) *panel.Panel {
 	return panel.New(panel.Config{
 		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Memberships: b.memberships, SignIn: b.signIn,
-		Setup: b.setup, Forms: b.forms, Webhooks: b.webhooks, Billing: b.billing,
+		Setup: b.setup, Forms: b.forms, Webhooks: b.webhooks, Billing: b.billing, Directories: directories,
 		Audit: b.db.Audit(), Catalogue: b.catalogue,
 		Verify: v.verifier.Verify, API: api, PublicURL: baseURL, Now: clock.System, Log: log,
 	})

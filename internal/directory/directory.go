@@ -20,6 +20,11 @@ import (
 	"latchkey/internal/user"
 )
 
+// BaseURL returns the address of an account's SCIM API on a server with the public URL, without a trailing slash.
+func BaseURL(publicURL string, accountID uuid.UUID) string {
+	return publicURL + "/accounts/" + accountID.String() + "/scim/v2"
+}
+
 // Query selects a page of users or groups.
 type Query struct {
 	// Where selects the resources; nil selects all.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"golang.org/x/net/html"
 )
 
@@ -68,6 +69,8 @@ func newCrawledServer(t *testing.T, database string) (s *server, unlinked []stri
 	s = serve(t, database, january)
 	s.apply(morePeople)
 	s.issueSome()
+	owner := s.signedIn(s.OwnerEmail)
+	s.provisionSome(uuid.MustParse(idOf(owner, s.page("/tokens"), "Provisioning script")))
 	return s, s.billSome()
 }
 

@@ -31,6 +31,7 @@ var (
 	storeUserRemoveTemplate    = newTemplate[storeUserRemovePage]("place-remove")
 	profileTemplate            = newTemplate[profilePage]("profile")
 	provedTemplate             = newTemplate[noData]("proved")
+	provisioningTemplate       = newTemplate[provisioningPage]("provisioning")
 	refusedTemplate            = newTemplate[refusal]("refused")
 	revenueTemplate            = newTemplate[revenuePage]("revenue")
 	salesChargeTemplate        = newTemplate[salesChargePage]("sales-charge")

@@ -19,6 +19,7 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/billing"
 	"latchkey/internal/clock"
+	"latchkey/internal/directory"
 	"latchkey/internal/fault"
 	"latchkey/internal/manifest/setup"
 	"latchkey/internal/membership"
@@ -38,6 +39,7 @@ type Config struct {
 	Webhooks    *webhook.Service
 	Billing     *billing.Service
 	Memberships *membership.Service
+	Directories *directory.Service
 	SignIn      *signin.Service
 	Setup       *setup.Service
 	Forms       *formtoken.FormTokens

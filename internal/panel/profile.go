@@ -39,9 +39,12 @@ var (
 type profilePage struct {
 	Email           string
 	Names, Password *form
-	Sessions        []sessionShown
-	Others          bool
-	Methods         signInMethods
+	// Provisioned is the visitor's user if an identity provider keeps the names and the language, which have no form
+	// then; otherwise nil.
+	Provisioned *user.User
+	Sessions    []sessionShown
+	Others      bool
+	Methods     signInMethods
 }
 
 // sessionShown is a session as the page shows it.
@@ -59,18 +62,24 @@ func (h *profileHandler) page(q *request) error {
 // show shows the profile. If names is nil, it shows the stored names.
 func (h *profileHandler) show(q *request, status int, names, password *form) error {
 	shown := profilePage{Email: q.by.Name, Names: names, Password: password, Methods: methodsOf(h.signIn)}
+	users, err := h.users.ByID(q.r.Context(), q.by, []uuid.UUID{q.by.ID})
+	if err != nil {
+		return err
+	}
+	me := users[q.by.ID]
 	if names == nil {
-		users, err := h.users.ByID(q.r.Context(), q.by, []uuid.UUID{q.by.ID})
-		if err != nil {
-			return err
-		}
-		me := users[q.by.ID]
 		shown.Names = newForm(profileFields...)
 		shown.Names.Values.Set("firstName", me.FirstName)
 		shown.Names.Values.Set("lastName", me.LastName)
 		shown.Names.Values.Set("locale", me.Locale)
 	}
-	var err error
+	in, err := h.users.MembershipsByID(q.r.Context(), q.by, []uuid.UUID{q.by.ID})
+	if err != nil {
+		return err
+	}
+	if in[q.by.ID].ProvisionedBy != uuid.Nil {
+		shown.Provisioned = &me
+	}
 	if shown.Sessions, err = h.sessions(q); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
 	"latchkey/internal/signin/formtoken"
+	"latchkey/internal/token"
 	"latchkey/internal/user"
 )
 
@@ -15,6 +16,7 @@ import (
 type userHandler struct {
 	users    *user.Service
 	accounts *account.Service
+	tokens   *token.Service
 	forms    *formtoken.FormTokens
 }
 

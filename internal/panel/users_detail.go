@@ -31,6 +31,8 @@ type userPage struct {
 	// MayReactivate reports whether the visitor may reactivate the user, who is deactivated, and MayDeactivate whether
 	// the visitor may deactivate the user.
 	MayReactivate, MayDeactivate bool
+	// Provider is the identity provider that keeps the user up to date, nil if there is none.
+	Provider *shownProvider
 	// InviteForm is the ID of the form that creates a link to sign in, empty if the visitor may not.
 	InviteForm string
 }
@@ -58,22 +60,26 @@ func (h *userHandler) show(q *request, status int, p user.Profile, details, add 
 		Profile: p, Name: fullName(p.User), In: q.address("/users"), Address: userAddress(q, p), You: p.ID == q.by.ID,
 		AllStores: user.MayListAll(q.by) == nil, OwnerOf: ownedBy(q, p), Roles: assignableRoles(),
 	}
-	if user.MayChangeAll(q.by) == nil {
+	var err error
+	if shown.Provider, err = providerOf(q, h.tokens, p); err != nil {
+		return err
+	}
+	byHand := user.CheckByHand(q.by, p.Person) == nil
+	if user.MayChangeAll(q.by) == nil && (byHand || details.Refused()) {
 		shown.Details = details
 	}
 	shown.MayRemove = membership.MayRemove(q.by, false) == nil && len(shown.OwnerOf) == 0
-	shown.MayReactivate = p.Deactivated() && membership.MayReactivate(q.by) == nil
+	shown.MayReactivate = byHand && p.Deactivated() && membership.MayReactivate(q.by) == nil
 	if p.Deactivated() {
 		return userTemplate.show(q, status, shown)
 	}
-	shown.MayDeactivate = shown.MayRemove
+	shown.MayDeactivate = byHand && shown.MayRemove
 	// The account's owner reclaims stores on their own page.
 	ownsAll := q.by.OwnsAccount(q.by.AccountID)
 	shown.MayGive = user.MayTransfer(q.by) == nil && (ownsAll || q.by.OwnsAStore() && !shown.You)
 	if _, denied := mayInvite(q, p); denied == nil && !shown.You {
 		shown.InviteForm = h.forms.New()
 	}
-	var err error
 	if shown.Stores, err = h.storesToAdd(q, p); err != nil {
 		return err
 	}

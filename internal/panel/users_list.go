@@ -48,6 +48,8 @@ type userListPage struct {
 	// empty if the visitor may not.
 	Policies []account.OffboardingPolicy
 	Policy   account.OffboardingPolicy
+	// Provisioning is the address of the page about identity providers, empty if the visitor may not see it.
+	Provisioning string
 }
 
 // Count returns Total for texts that depend on a number.
@@ -58,6 +60,8 @@ type userRow struct {
 	ID                      uuid.UUID
 	Name, Email, ExternalID string
 	You, AccountOwner       bool
+	// Provisioned reports whether an identity provider keeps the user up to date.
+	Provisioned bool
 	// Places are the first of the user's stores, and More is the number of the others.
 	Places []user.StorePlace
 	More   int
@@ -70,7 +74,7 @@ type userRow struct {
 func (h *userHandler) list(q *request) error {
 	denied := user.MayListAll(q.by)
 	if denied == nil {
-		shown := userListPage{Here: q.address("/users"), All: true}
+		shown := userListPage{Here: q.address("/users"), All: true, Provisioning: q.address(provisioningPath)}
 		if membership.MaySetOffboardingPolicy(q.by) == nil {
 			shown.Policies, shown.Policy = account.OffboardingPolicies(), q.account.Offboarding
 		}
@@ -161,6 +165,7 @@ func (h *userHandler) rows(q *request, p userListPage, found paging.Page[user.Us
 		row := userRow{
 			ID: u.ID, Name: fullName(u), Email: u.Email, ExternalID: members[u.ID].ExternalID,
 			You: u.ID == q.by.ID, AccountOwner: u.ID == q.account.OwnerID, Places: places[u.ID],
+			Provisioned: members[u.ID].ProvisionedBy != uuid.Nil,
 		}
 		row.Status, row.LastSignIn = statusOf(row.Places, row.AccountOwner)
 		if u.Pending {

@@ -72,8 +72,8 @@ func (h *removalHandler) page(q *request, w leaving) error {
 	if err != nil {
 		return err
 	}
-	if w.deactivates && p.Deactivated() {
-		return q.redirect(userAddress(q, p))
+	if w.deactivates && (p.Deactivated() || user.CheckByHand(q.by, p.Person) != nil) {
+		return q.redirect(userAddress(q, p)) // the page says why
 	}
 	revokes := q.account.Offboarding == account.RevokeTokens
 	return h.show(q, http.StatusOK, p, w, newForm("tokens"), func(uuid.UUID) bool { return revokes })

@@ -61,7 +61,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.Method = http.MethodGet
 	}
 	q := &request{Request: r, h: h, w: w, by: by,
-		base: h.publicURL + "/accounts/" + by.AccountID.String() + "/scim/v2"}
+		base: directory.BaseURL(h.publicURL, by.AccountID)}
 	q.note.Method = r.Method
 	if err := q.serve(); err != nil {
 		q.fail(err)
