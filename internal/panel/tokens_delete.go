@@ -124,7 +124,8 @@ func (h *tokenDeleteHandler) addReview(q *request, shown *deletePage, live []tok
 	if err != nil {
 		return err
 	}
-	if shown.Issued, err = reviewTokens(q, h.accounts, toReview, noneSelected); err != nil || user.MayListAll(q.by) != nil {
+	shown.Issued, err = reviewTokens(q, h.accounts, toReview, noneSelected)
+	if err != nil || user.MayListAll(q.by) != nil {
 		return err
 	}
 	issued, err := h.tokens.IssuedBy(ctx, q.by, ids)

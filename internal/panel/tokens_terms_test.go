@@ -31,7 +31,8 @@ func TestNarrowToken(t *testing.T) {
 		for _, f := range wrong.wants(http.StatusUnprocessableEntity, "A name has 4 to 100 characters.").forms() {
 			kept := f.values
 			if slices.Contains(f.buttons, "Save") &&
-				(kept.Get("name") != "x" || kept.Get("scopes.store_carts") != "" || kept.Get("scopes.store_orders") == "" ||
+				(kept.Get("name") != "x" || kept.Get("scopes.store_carts") != "" ||
+					kept.Get("scopes.store_orders") == "" ||
 					kept.Get("allowedIpRanges") != "203.0.113.64/26" || kept.Get("expiresAt") != "2001-01-01T00:00") {
 				t.Errorf("form after an error: got %v, want the entered values", kept)
 			}
