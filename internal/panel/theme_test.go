@@ -120,3 +120,27 @@ func TestStaticFilesAreCompressed(t *testing.T) {
 		check.Equal(t, font.header.Get("Content-Encoding"), "", "encoding of the font, which is compressed already")
 	})
 }
+
+// On a phone the bar is 56 pixels high, and a button shows the list of pages, also without scripts.
+func TestPagesOnAPhone(t *testing.T) {
+	whileSignedIn(t, func(t *testing.T, s *server, b *browser) {
+		b.open(s.page("/stores"))
+		check.Equal(t, b.count("nav.side"), 1, "lists of pages in a wide window")
+		b.resize(narrow)
+		check.Equal(t, evaluate[int](b, "document.querySelector('.top').offsetHeight"), 56, "height of the bar")
+		check.Equal(t, b.count("nav.side"), 0, "lists of pages before pressing the button")
+		b.click("Pages")
+		b.bringAxe()
+		for _, each := range b.violations() {
+			t.Errorf("the list of pages: got %s, want no violation", each)
+		}
+		b.picture("pages-320-light")
+		b.scripts(false)
+		b.reload()
+		check.Equal(t, b.count("nav.side"), 0, "lists of pages without scripts")
+		b.click("Pages")
+		b.follow("Acme EU")
+		check.Equal(t, b.at(), s.page("/stores/acme2eu/tokens"), "page")
+		b.resize(wide)
+	})
+}
