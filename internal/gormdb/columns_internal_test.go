@@ -26,7 +26,7 @@ func TestColumns(t *testing.T) {
 	const member = "m.account_id AS place_account_id, m.store_id AS place_store_id, m.user_id AS place_user_id, m.id AS place_id, " +
 		"m.status AS place_status, m.permissions AS place_permissions, m.last_login_at AS place_last_login_at, " +
 		"m.updated_at AS place_updated_at, u.id, u.email, a.first_name, a.last_name, a.locale, u.created_at, a.accepted_at, " +
-		"(s.owner_id = m.user_id) AS owner"
+		"a.deactivated_at, (s.owner_id = m.user_id) AS owner"
 	check.Equal(t, memberColumns, member, "list")
 	if to := recordFields.scanInto(new(recordRow)); len(to) != strings.Count(recordColumns, ",")+1 {
 		t.Errorf("destinations: got %d, want one for each of %s", len(to), recordColumns)
