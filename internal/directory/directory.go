@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strconv"
 
 	"github.com/google/uuid"
 
@@ -31,7 +30,7 @@ type Query struct {
 	Where scim.Condition
 	// Skip is the number of resources before the page, and Count the most on it.
 	Skip, Count int
-	// Details reads the roles of users, or the members of groups.
+	// Details reads the roles of users. Of groups, the service reads the members with AddMembers.
 	Details bool
 }
 
@@ -47,10 +46,15 @@ type Repository interface {
 	// CountUsers returns the number of users of the account, including deactivated ones.
 	CountUsers(ctx context.Context, accountID uuid.UUID) (int64, error)
 	Users(ctx context.Context, accountID uuid.UUID, q Query) (Page[scim.User], error)
-	// Groups returns fault.ComplexityLimit if the groups of the page have too many members.
+	// Groups returns groups without their members.
 	Groups(ctx context.Context, accountID uuid.UUID, q Query) (Page[scim.Group], error)
-	// SaveRequests records requests: as the last one of their account, unless a later one is recorded, and those that
-	// failed. It deletes failed ones if an account has more than MaxFailures.
+	// CountMembers returns the number of members of the groups.
+	CountMembers(ctx context.Context, accountID uuid.UUID, groups []scim.Group) (int64, error)
+	// AddMembers adds the members to the groups, in the order of their IDs. It returns fault.ComplexityLimit if the
+	// groups have too many members.
+	AddMembers(ctx context.Context, accountID uuid.UUID, groups []scim.Group) error
+	// SaveRequests records different requests: as the last one of their account, unless a later one is recorded, and
+	// those that failed. It deletes failed ones if an account has more than MaxFailures.
 	SaveRequests(ctx context.Context, requests []Request) error
 	// Requests returns the last request of the account, or the zero Request, and the failed ones, newest first.
 	Requests(ctx context.Context, accountID uuid.UUID) (last Request, failed []Request, err error)
@@ -70,7 +74,8 @@ type Service struct {
 }
 
 // NewService returns a service over the repository. charge is called with the number of users before a search reads all
-// users of an account, and can refuse it; nil charges nothing.
+// users of an account, and with the number of members before the members of groups are read. It can refuse; nil charges
+// nothing.
 func NewService(repo Repository, memberships *membership.Service, now clock.Clock,
 	charge func(ctx context.Context, fields int) error) *Service {
 	if charge == nil {
@@ -80,16 +85,25 @@ func NewService(repo Repository, memberships *membership.Service, now clock.Cloc
 		walks: bulkhead.New(bulkhead.HalfTheProcessors())}
 }
 
-// mayRead returns fault.Forbidden unless the principal may read the directory.
-func mayRead(by *auth.Principal) error { return mayUse(by, user.MayListAll) }
+// MayRead returns fault.Forbidden unless the principal may read the directory.
+func MayRead(by *auth.Principal) error { return mayUse(by, user.MayListAll) }
 
-// mayWrite returns fault.Forbidden unless the principal may change the directory.
-func mayWrite(by *auth.Principal) error { return mayUse(by, user.MayChangeAll) }
+// MayWrite returns fault.Forbidden unless the principal may change the directory.
+func MayWrite(by *auth.Principal) error { return mayUse(by, user.MayChangeAll) }
+
+// MayDiscover returns fault.Forbidden unless the principal is an account-level API token. It may read what SCIM
+// supports here, which needs no scope (RFC 7644, section 4).
+func MayDiscover(by *auth.Principal) error {
+	if by.Kind != auth.APIToken || by.StoreID != uuid.Nil {
+		return fault.Errorf(fault.Forbidden, "Use an account-level API token for SCIM, not a session.")
+	}
+	return nil
+}
 
 // mayUse returns fault.Forbidden unless the principal is an account-level API token with the right.
 func mayUse(by *auth.Principal, may func(*auth.Principal) error) error {
-	if by.Kind != auth.APIToken || by.StoreID != uuid.Nil {
-		return fault.Errorf(fault.Forbidden, "Use an account-level API token for SCIM, not a session.")
+	if err := MayDiscover(by); err != nil {
+		return err
 	}
 	return may(by)
 }
@@ -97,7 +111,7 @@ func mayUse(by *auth.Principal, may func(*auth.Principal) error) error {
 // Users returns a page of users. A search by another attribute than id, userName and externalId reads the users one
 // by one. It returns fault.RateLimited if that costs too many requests.
 func (s *Service) Users(ctx context.Context, by *auth.Principal, q Query) (Page[scim.User], error) {
-	if err := mayRead(by); err != nil {
+	if err := MayRead(by); err != nil {
 		return Page[scim.User]{}, err
 	}
 	leave, err := s.admit(ctx, by, q.Where)
@@ -106,14 +120,6 @@ func (s *Service) Users(ctx context.Context, by *auth.Principal, q Query) (Page[
 	}
 	defer leave()
 	return s.repo.Users(ctx, by.AccountID, q)
-}
-
-// Groups returns a page of groups.
-func (s *Service) Groups(ctx context.Context, by *auth.Principal, q Query) (Page[scim.Group], error) {
-	if err := mayRead(by); err != nil {
-		return Page[scim.Group]{}, err
-	}
-	return s.repo.Groups(ctx, by.AccountID, q)
 }
 
 // admit lets a search that no index answers wait for others of the account, and charges it.
@@ -131,12 +137,22 @@ func (s *Service) admit(ctx context.Context, by *auth.Principal, where scim.Cond
 	if err := s.charge(ctx, int(n)); err != nil {
 		return nil, err
 	}
-	return s.walks.Enter(ctx, by.AccountID)
+	return s.enter(ctx, by)
+}
+
+// enter waits for a place among the expensive reads of the principal's account. It returns an error with the status 503
+// if the request's time ends first.
+func (s *Service) enter(ctx context.Context, by *auth.Principal) (leave func(), err error) {
+	leave, err = s.walks.Enter(ctx, by.AccountID)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil, scim.ErrBusy
+	}
+	return leave, err
 }
 
 // User returns a user. It returns scim.ErrNotFound if the account has none with the ID.
 func (s *Service) User(ctx context.Context, by *auth.Principal, id string) (scim.User, error) {
-	if err := mayRead(by); err != nil {
+	if err := MayRead(by); err != nil {
 		return scim.User{}, err
 	}
 	parsed, err := parseID(id)
@@ -178,7 +194,7 @@ func only[T any](found Page[T], err error) (T, error) {
 // CreateUser adds a user, or makes one active again whose userName or externalId the request has. It reports whether
 // the user was added.
 func (s *Service) CreateUser(ctx context.Context, by *auth.Principal, change scim.UserChange) (scim.User, bool, error) {
-	if err := mayWrite(by); err != nil {
+	if err := MayWrite(by); err != nil {
 		return scim.User{}, false, err
 	}
 	var p user.Person
@@ -206,7 +222,7 @@ func editOf(id uuid.UUID, c scim.UserChange) membership.Edit {
 // scim.ErrStale.
 func (s *Service) ChangeUser(ctx context.Context, by *auth.Principal, id, ifMatch string,
 	change scim.UserChange) (scim.User, error) {
-	if err := mayWrite(by); err != nil {
+	if err := MayWrite(by); err != nil {
 		return scim.User{}, err
 	}
 	parsed, err := parseID(id)
@@ -289,72 +305,4 @@ func userOf(p user.Person, places []user.StorePlace) scim.User {
 	}
 	slices.SortFunc(u.Roles, scim.ByHash)
 	return u
-}
-
-// Group returns a group, with or without its members. It returns scim.ErrNotFound if the account has no store with the
-// ID.
-func (s *Service) Group(ctx context.Context, by *auth.Principal, id string, members bool) (scim.Group, error) {
-	if err := mayRead(by); err != nil {
-		return scim.Group{}, err
-	}
-	parsed, err := parseID(id)
-	if err != nil {
-		return scim.Group{}, err
-	}
-	found, err := s.repo.Groups(ctx, by.AccountID, Query{Where: idIs(parsed), Count: 1, Details: members})
-	return only(found, err)
-}
-
-// ChangeGroup changes a group, if ifMatch is empty or names the group's version. It returns scim.ErrNotFound and
-// scim.ErrStale.
-func (s *Service) ChangeGroup(ctx context.Context, by *auth.Principal, id, ifMatch string,
-	change scim.GroupChange) error {
-	if err := mayWrite(by); err != nil {
-		return err
-	}
-	parsed, err := parseID(id)
-	if err != nil {
-		return err
-	}
-	err = auth.BoundWrite(ctx, func(ctx context.Context) error {
-		return s.memberships.EditGroup(ctx, by, parsed, membership.GroupEdit{
-			ExternalID: change.ExternalID, DefaultRole: change.DefaultRole, RemoveAll: change.Members.RemoveAll,
-			Add: change.Members.Add, Remove: change.Members.Remove,
-		}, func(before membership.Group) error {
-			if ifMatch != "" && !scim.MatchesTag(ifMatch, GroupOf(before).Version()) {
-				return scim.ErrStale
-			}
-			return nil
-		})
-	})
-	return notFound(err)
-}
-
-// GroupOf returns a group as SCIM shows it, without members.
-func GroupOf(g membership.Group) scim.Group {
-	return scim.Group{ID: g.ID, DisplayName: g.Name, ExternalID: g.ExternalID, DefaultRole: g.DefaultRole,
-		Created: g.CreatedAt, Revision: strconv.FormatInt(g.Revision, 10)}
-}
-
-// RefuseGroup returns the error for a request that creates a group with the name, or deletes the one with the ID if the
-// name is empty: groups are stores, which are neither created nor deleted here.
-func (s *Service) RefuseGroup(ctx context.Context, by *auth.Principal, name, id string) error {
-	if err := mayWrite(by); err != nil {
-		return err
-	}
-	if name == "" {
-		if _, err := s.Group(ctx, by, id, false); err != nil {
-			return err
-		}
-		return scim.ErrNoGroupChange
-	}
-	same := scim.Comparison{Field: scim.DisplayName, Op: scim.Equal, Value: user.FoldText(name)}
-	found, err := s.repo.Groups(ctx, by.AccountID, Query{Where: same})
-	if err == nil && found.Total > 0 {
-		err = scim.ErrNameTaken(name)
-	}
-	if err == nil {
-		err = scim.ErrNoGroupChange
-	}
-	return err
 }

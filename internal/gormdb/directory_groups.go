@@ -59,13 +59,10 @@ func (r directories) Groups(ctx context.Context, accountID uuid.UUID,
 		},
 	}
 	err := l.read(ctx, &page)
-	if err == nil && q.Details {
-		err = r.addMembers(ctx, accountID, page.Items)
-	}
 	return page, failed(ctx, "list the groups of a directory", err)
 }
 
-// maxMembers is the most members that the groups of one page can have.
+// maxMembers is the most members that the groups of one AddMembers can have.
 const maxMembers = 50_000
 
 // memberOfGroup is a member of a group. It is read from store_users AS m and the tables that personOfPlace joins.
@@ -79,19 +76,40 @@ type memberOfGroup struct {
 
 var memberOfGroupColumns = columnsOf[memberOfGroup](nil)
 
-// addMembers adds the members of the groups, in the order of their IDs.
-func (r directories) addMembers(ctx context.Context, accountID uuid.UUID, list []scim.Group) error {
+// membersOf returns the filter of the memberships, store_users AS m, in the groups. There must be at least one group.
+func (r directories) membersOf(accountID uuid.UUID, groups []scim.Group) filter {
+	ids := make([]uuid.UUID, len(groups))
+	for i, g := range groups {
+		ids[i] = g.ID
+	}
+	f := r.filter(accountID, "m", nil, "")
+	f.where.WriteString(" AND m.store_id IN (" + f.ids(f.d, ids) + ")")
+	return f
+}
+
+// CountMembers returns the number of members of the groups.
+func (r directories) CountMembers(ctx context.Context, accountID uuid.UUID, groups []scim.Group) (n int64, err error) {
+	if len(groups) == 0 {
+		return 0, nil
+	}
+	f := r.membersOf(accountID, groups)
+	err = r.engine.query(ctx, "SELECT count(*) FROM store_users AS m WHERE "+f.where.String(), f.args,
+		func(scan scan) error { return scan(&n) })
+	return n, failed(ctx, "count the members of groups", err)
+}
+
+// AddMembers adds the members of the groups.
+func (r directories) AddMembers(ctx context.Context, accountID uuid.UUID, list []scim.Group) error {
 	if len(list) == 0 {
 		return nil
 	}
-	at, ids := make(map[uuid.UUID]int, len(list)), make([]uuid.UUID, len(list))
+	at := make(map[uuid.UUID]int, len(list))
 	for i, g := range list {
-		at[g.ID], ids[i] = i, g.ID
+		at[g.ID] = i
 	}
-	f := r.filter(accountID, "m", nil, "")
+	f := r.membersOf(accountID, list)
 	sql := "SELECT " + memberOfGroupColumns.list() + " FROM store_users AS m " + personOfPlace + " WHERE " +
-		f.where.String() + " AND m.store_id IN (" + f.ids(f.d, ids) + ") ORDER BY m.store_id, m.user_id LIMIT " +
-		strconv.Itoa(maxMembers+1)
+		f.where.String() + " ORDER BY m.store_id, m.user_id LIMIT " + strconv.Itoa(maxMembers+1)
 	var row memberOfGroup
 	to := memberOfGroupColumns.scanInto(&row)
 	n := 0
@@ -112,7 +130,7 @@ func (r directories) addMembers(ctx context.Context, accountID uuid.UUID, list [
 			maxMembers,
 		)
 	}
-	return err
+	return failed(ctx, "list the members of groups", err)
 }
 
 // Group returns a store of the account as a group.

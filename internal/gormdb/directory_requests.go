@@ -57,7 +57,7 @@ func (r directories) SaveRequests(ctx context.Context, requests []directory.Requ
 		if known, is := last[q.AccountID]; !is || slices.Compare(q.ID[:], known.ID[:]) > 0 {
 			last[q.AccountID] = q
 		}
-		if q.Failed() && !slices.ContainsFunc(failures, func(f provisioningFailureRow) bool { return f.ID == q.ID }) {
+		if q.Failed() {
 			failing[q.AccountID] = true
 			failures = append(failures, provisioningFailureRow{AccountID: q.AccountID, ID: q.ID, At: instant{q.At},
 				TokenID: q.TokenID, Method: q.Method, Resource: q.Resource, Subject: q.Subject, Status: int64(q.Status),

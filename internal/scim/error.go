@@ -90,6 +90,9 @@ var (
 	// ErrStale is the error for a condition of If-Match that does not hold.
 	ErrStale = &Error{Status: 412,
 		Detail: "The resource was changed after it was read. Read it again, then send the change with its new version."}
+	// ErrBusy is the error for a request whose time ended while it waited for others of its account.
+	ErrBusy = &Error{Status: 503,
+		Detail: "Other requests of this account took all the time of this one. Send fewer at the same time, and try again."}
 	// ErrDiscoveryFilter is the error for a filter on a discovery document (RFC 7644, section 4).
 	ErrDiscoveryFilter = &Error{Status: 403, Detail: "This list cannot be filtered. Read it whole."}
 	// ErrNoGroupChange is the error for a request that creates or deletes a group.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -23,10 +24,23 @@ type member struct {
 	value any // nil, bool, json.Number, string, object or []any
 }
 
-// get returns the member with the name, whose case does not matter (RFC 7643, section 2.1).
+// foldName returns the form in which the names of members are compared: case does not matter (RFC 7643, section 2.1).
+// It is the same for names that strings.EqualFold finds equal, and differs for others.
+func foldName(name string) string {
+	return strings.Map(func(r rune) rune {
+		least := r
+		for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
+			least = min(least, other)
+		}
+		return least
+	}, name)
+}
+
+// get returns the member with the name.
 func (o object) get(name string) (value any, ok bool) {
+	name = foldName(name)
 	for _, m := range o {
-		if strings.EqualFold(m.name, name) {
+		if foldName(m.name) == name {
 			return m.value, true
 		}
 	}
@@ -100,11 +114,11 @@ func (r *reader) object(depth int) (object, error) {
 			return nil, err
 		}
 		name, _ := token.(string)
-		lower := strings.ToLower(name)
-		if seen[lower] {
+		folded := foldName(name)
+		if seen[folded] {
 			return nil, invalid("invalidSyntax", "An object has %q twice.", name)
 		}
-		seen[lower] = true
+		seen[folded] = true
 		value, err := r.value(depth + 1)
 		if err != nil {
 			return nil, err

@@ -9,10 +9,11 @@ import (
 
 // groupsOf returns a page of groups as documents.
 func (q *request) groupsOf(s scim.Search, query directory.Query) (total int64, documents []scim.Document, err error) {
-	found, err := q.h.directory.Groups(q.Context(), q.by, query)
+	found, leave, err := q.h.directory.Groups(q.Context(), q.by, query)
 	if err != nil {
 		return 0, nil, err
 	}
+	q.leave = leave
 	selected := s.Projection(scim.Groups)
 	for _, g := range found.Items {
 		documents = append(documents, selected.Apply(g.Document(q.base)))
@@ -46,10 +47,11 @@ func (q *request) group() error {
 		return err
 	}
 	members := selected.Projection(scim.Groups).Has("members")
-	g, err := q.h.directory.Group(q.Context(), q.by, q.PathValue("id"), members)
+	g, leave, err := q.h.directory.Group(q.Context(), q.by, q.PathValue("id"), members)
 	if err != nil {
 		return err
 	}
+	q.leave = leave
 	q.note.Subject = g.DisplayName
 	return q.one(http.StatusOK, scim.Groups, g.Document(q.base), g.Version(), g.Location(q.base))
 }
@@ -75,17 +77,18 @@ func patchGroup(q *request) error {
 	if selected.Attributes != nil || selected.Excluded != nil {
 		return q.group()
 	}
-	g, err := q.h.directory.Group(q.Context(), q.by, q.PathValue("id"), false)
+	g, leave, err := q.h.directory.Group(q.Context(), q.by, q.PathValue("id"), false)
 	if err != nil {
 		return err
 	}
+	leave()
 	q.note.Subject = g.DisplayName
 	q.w.Header().Set("ETag", g.Version())
 	return q.answer(http.StatusNoContent, nil)
 }
 
 func changeGroup(q *request, read func([]byte) (scim.GroupChange, error)) error {
-	body, err := q.body()
+	body, err := q.body(directory.MayWrite)
 	if err != nil {
 		return err
 	}
@@ -97,7 +100,7 @@ func changeGroup(q *request, read func([]byte) (scim.GroupChange, error)) error 
 }
 
 func createGroup(q *request) error {
-	body, err := q.body()
+	body, err := q.body(directory.MayWrite)
 	if err != nil {
 		return err
 	}

@@ -203,11 +203,11 @@ func TestStatementsOfLists(t *testing.T) {
 		d.addUsers(t, 50)
 		for path, want := range map[string]int{
 			"/Users":                                3, // the number of users, the users, their roles
-			"/Groups":                               3, // the number of groups, the groups, their members
+			"/Groups":                               4, // two numbers, the groups, the members
 			"/Users/" + d.home.Users[2].ID.String(): 2,
 			"/Users?filter=userName%20eq%20%22member1@corp.example%22":        2,
 			"/Users?filter=userName%20eq%20%22nobody@corp.example%22":         1,
-			"/Groups/" + d.home.Stores[0].ID.String():                         2,
+			"/Groups/" + d.home.Stores[0].ID.String():                         3,
 			"/Groups?excludedAttributes=members&filter=displayName%20pr":      1,
 			"/Users?attributes=userName&filter=name.givenName%20eq%20%22x%22": 2, // the number of users for the rate limit
 		} {

@@ -3,6 +3,8 @@
 package scimapi
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -43,6 +45,8 @@ type request struct {
 	base string
 	// note is what is recorded of the request.
 	note directory.Request
+	// leave ends an expensive read of the account, once its result is encoded or the request fails.
+	leave func()
 }
 
 // ServeHTTP serves a request.
@@ -56,12 +60,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		WriteError(w, r, errStranger)
 		return
 	}
+	if err := directory.MayDiscover(by); err != nil {
+		WriteError(w, r, err)
+		return
+	}
 	if r.Method == http.MethodHead { // net/http leaves out the body
 		r = r.WithContext(r.Context())
 		r.Method = http.MethodGet
 	}
-	q := &request{Request: r, h: h, w: w, by: by,
+	q := &request{Request: r, h: h, w: w, by: by, leave: func() {},
 		base: directory.BaseURL(h.publicURL, by.AccountID)}
+	defer q.done()
 	q.note.Method = r.Method
 	if err := q.serve(); err != nil {
 		q.fail(err)
@@ -83,6 +92,10 @@ func isStranger(by *auth.Principal, account string) bool {
 // fail answers with an error, and logs it unless it has a message for the client.
 func (q *request) fail(err error) {
 	e := scim.ErrorOf(err)
+	if e.Status == http.StatusInternalServerError && errors.Is(q.Context().Err(), context.DeadlineExceeded) {
+		e = scim.ErrBusy
+		err = e
+	}
 	if fault.KindOf(err) == fault.Internal && !errors.As(err, new(*scim.Error)) && q.Context().Err() == nil {
 		q.h.log.LogAttrs(q.Context(), slog.LevelError, "SCIM request failed", slog.Any("error", err),
 			slog.String("request_id", q.by.Origin.RequestID))
@@ -101,12 +114,21 @@ func WriteError(w http.ResponseWriter, _ *http.Request, err error) {
 }
 
 // writeJSON answers with a JSON document.
-func writeJSON(w http.ResponseWriter, status int, body any) {
+func writeJSON(w http.ResponseWriter, status int, body any) { writeText(w, status, encoded(body)) }
+
+// encoded returns a JSON document.
+func encoded(body any) []byte {
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(body) // documents and errors have only values that can be encoded
+	return text.Bytes()
+}
+
+func writeText(w http.ResponseWriter, status int, text []byte) {
 	w.Header().Set("Content-Type", scim.MediaType)
 	w.WriteHeader(status)
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(body) // an error means that the client closed the connection
+	_, _ = w.Write(text) // an error means that the client closed the connection
 }
 
 // answer answers with a document, if it is not nil.
@@ -116,8 +138,16 @@ func (q *request) answer(status int, body any) error {
 		q.w.WriteHeader(status)
 		return nil
 	}
-	writeJSON(q.w, status, body)
+	text := encoded(body)
+	q.done() // a client that reads slowly does not keep others waiting
+	writeText(q.w, status, text)
 	return nil
+}
+
+// done ends the expensive read of the request, if there is one.
+func (q *request) done() {
+	q.leave()
+	q.leave = func() {}
 }
 
 // methods are the handlers of a resource, by HTTP method.
@@ -233,8 +263,11 @@ func (m methods) allow() string {
 	return strings.Join(names, ", ")
 }
 
-// body returns the body of the request.
-func (q *request) body() ([]byte, error) {
+// body returns the body of the request, which is not read unless the principal may make the request.
+func (q *request) body(may func(*auth.Principal) error) ([]byte, error) {
+	if err := may(q.by); err != nil {
+		return nil, err
+	}
 	if text := q.Header.Get("Content-Type"); text != "" {
 		media, _, err := mime.ParseMediaType(text)
 		if err != nil || media != scim.MediaType && media != "application/json" {
@@ -262,7 +295,7 @@ func (q *request) search() (scim.Search, error) {
 	if q.Method != http.MethodPost {
 		return scim.ReadQuery(q.URL.RawQuery)
 	}
-	body, err := q.body()
+	body, err := q.body(directory.MayRead)
 	if err != nil {
 		return scim.Search{}, err
 	}

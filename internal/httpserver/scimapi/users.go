@@ -67,7 +67,7 @@ func getUser(q *request) error {
 
 // createUser answers with 201 for a new user, and with 200 for one who was deactivated and is active again.
 func createUser(q *request) error {
-	body, err := q.body()
+	body, err := q.body(directory.MayWrite)
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func replaceUser(q *request) error { return changeUser(q, scim.ReadUser) }
 func patchUser(q *request) error { return changeUser(q, scim.PatchUser) }
 
 func changeUser(q *request, read func([]byte) (scim.UserChange, error)) error {
-	body, err := q.body()
+	body, err := q.body(directory.MayWrite)
 	if err != nil {
 		return err
 	}
