@@ -55,17 +55,22 @@ func holdInvited(tx *gorm.DB, l signin.Link) error {
 	if l.AccountID == uuid.Nil {
 		return nil
 	}
-	var member []uuid.UUID
+	var member []struct {
+		UserID      uuid.UUID
+		EmailFolded string
+	}
 	q := tx.Table("account_users").Where("account_id = ?", l.AccountID).
 		Where("user_id = ? OR email_folded = (SELECT email_folded FROM users WHERE id = ?)", l.UserID, l.UserID)
-	if err := q.Pluck("user_id", &member).Error; err != nil {
+	if err := q.Select("user_id, email_folded").Scan(&member).Error; err != nil {
 		return err
 	}
-	var userID uuid.UUID
-	if len(member) > 0 {
-		userID = member[0]
+	if len(member) == 0 {
+		return errNoMember()
 	}
-	_, err := holdMember(tx, l.AccountID, userID)
+	folded, err := holdMember(tx, l.AccountID, member[0].UserID)
+	if err == nil && folded != member[0].EmailFolded { // the address was changed meanwhile
+		err = errNoMember()
+	}
 	return err
 }
 

@@ -24,6 +24,9 @@ func (u users) StartSession(ctx context.Context, by auth.Actor, s user.Session, 
 		if err != nil {
 			return err
 		}
+		if folded != user.Fold(s.Email) { // the address was changed meanwhile
+			return errNoMember()
+		}
 		person, err := ensurePerson(tx, folded, s.CreatedAt)
 		if err != nil {
 			return err
@@ -49,9 +52,30 @@ func holdMember(tx *gorm.DB, accountID, userID uuid.UUID) (folded string, err er
 		return "", err
 	}
 	if len(found) == 0 {
-		return "", fault.Errorf(fault.NotFound, "This user is not in this account.").On("account")
+		return "", errNoMember()
 	}
 	return found[0], nil
+}
+
+func errNoMember() *fault.Error {
+	return fault.Errorf(fault.NotFound, "This user is not in this account.").On("account")
+}
+
+// holdMemberAs is holdMember for a person who signs in or accepts. It also returns fault.NotFound if the membership is
+// not the person's: its address may have been changed since the person was looked up.
+func holdMemberAs(tx *gorm.DB, accountID, userID, personID uuid.UUID) error {
+	folded, err := holdMember(tx, accountID, userID)
+	if err != nil || personID == userID {
+		return err // what a record signs in with is removed when its address changes
+	}
+	var addresses []string
+	if err := tx.Table("users").Where("id = ?", personID).Pluck("email_folded", &addresses).Error; err != nil {
+		return err
+	}
+	if !slices.Contains(addresses, folded) {
+		return errNoMember()
+	}
+	return nil
 }
 
 // lockMembers locks memberships that are about to be removed or deactivated. A transaction must

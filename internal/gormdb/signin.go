@@ -61,7 +61,7 @@ func ensurePerson(tx *gorm.DB, foldedEmail string, at time.Time) (userRow, error
 	var records []recordRow
 	q := tx.Table("account_users AS a").Joins("JOIN users AS u ON u.id = a.user_id").Where("a.email_folded = ?",
 		foldedEmail)
-	if err := q.Select(recordColumns).Order("a.created_at, a.user_id").Limit(1).Scan(&records).Error; err != nil {
+	if err := q.Select(recordColumns).Order("coalesce(a.addressed_at, a.created_at), a.user_id").Limit(1).Scan(&records).Error; err != nil {
 		return userRow{}, err
 	}
 	for _, r := range records {
@@ -190,7 +190,7 @@ func (s signIns) Begin(ctx context.Context, by auth.Actor, n signin.NewSession) 
 	}
 	return s.endingSessions(ctx, by, "begin a session", concerned, func(tx *gorm.DB) ([]user.Session, error) {
 		// The membership is locked first: a removal locks it before sessions.
-		if _, err := holdMember(tx, started.AccountID, started.UserID); err != nil {
+		if err := holdMemberAs(tx, started.AccountID, started.UserID, started.PersonID); err != nil {
 			return nil, err
 		}
 		if err := hold(tx, n.Grounds); err != nil {
@@ -218,7 +218,7 @@ func (s signIns) Begin(ctx context.Context, by auth.Actor, n signin.NewSession) 
 func (s signIns) Accept(ctx context.Context, by auth.Actor, a signin.Acceptance) error {
 	return s.endingSessions(ctx, by, "accept a membership", a.UserID, func(tx *gorm.DB) ([]user.Session, error) {
 		// The membership is locked first: a removal or a deactivation locks it before links.
-		if _, err := holdMember(tx, a.AccountID, a.UserID); err != nil {
+		if err := holdMemberAs(tx, a.AccountID, a.UserID, a.PersonID); err != nil {
 			if a.Link != uuid.Nil && fault.KindOf(err) == fault.NotFound {
 				err = noLink()
 			}

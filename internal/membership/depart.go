@@ -14,7 +14,7 @@ import (
 
 // departure is how users leave an account: they are removed from it, or deactivated in it.
 type departure struct {
-	leave func(ctx context.Context, c user.Change, by *auth.Principal, persons []user.Person, now time.Time,
+	leave func(ctx context.Context, c Change, by *auth.Principal, persons []user.Person, now time.Time,
 		review user.Review) error
 	// reason is the revocation reason of the tokens that are revoked with it.
 	reason string
@@ -25,11 +25,20 @@ type departure struct {
 }
 
 var (
-	removing = departure{user.Leave, "A user who knew its secret left the account.",
+	removing = departure{leave(user.Leave), "A user who knew its secret left the account.",
 		func(user.Person) bool { return false }, false}
-	deactivating = departure{user.Deactivate, "A user who knew its secret was deactivated.",
+	deactivating = departure{leave(user.Deactivate), "A user who knew its secret was deactivated.",
 		func(p user.Person) bool { return p.Deactivated() }, true}
 )
+
+// leave returns a departure's function that needs no more than the account's users.
+func leave(in func(context.Context, user.Change, *auth.Principal, []user.Person, time.Time, user.Review) error) func(
+	context.Context, Change, *auth.Principal, []user.Person, time.Time, user.Review) error {
+	return func(ctx context.Context, c Change, by *auth.Principal, persons []user.Person, now time.Time,
+		review user.Review) error {
+		return in(ctx, c, by, persons, now, review)
+	}
+}
 
 // handling is what happens to the tokens whose secrets leaving users know.
 type handling struct {

@@ -39,6 +39,11 @@ func (e Edit) check() error {
 // deactivates reports whether the request says that the user is not active.
 func (e Edit) deactivates() bool { return e.Active != nil && !*e.Active }
 
+// moves reports whether the request moves the membership to another address, and does not only spell it differently.
+func (e Edit) moves(p user.Person) bool {
+	return e.Email != nil && user.Fold(*e.Email) != user.Fold(p.Email)
+}
+
 // Precondition decides, in the transaction of a change, whether the change may be made
 // to the user, whose state before the change it gets. Nil permits all changes.
 type Precondition func(ctx context.Context, c Change, before user.Person) error
@@ -46,7 +51,8 @@ type Precondition func(ctx context.Context, c Change, before user.Person) error
 // Enroll adds the user with the address to the principal's account, as pending, or makes
 // a deactivated user with the address or the external ID active again and applies the
 // other fields. It reports whether the user was added. It returns fault.Forbidden if the
-// principal may not change all users or, to deactivate the user, may not remove users;
+// principal may not change all users or, to deactivate the user or to change the address,
+// may not remove users;
 // fault.Invalid for each field that breaks a rule; and fault.Conflict on "email" or
 // "externalId" if a user who is active has it.
 func (s *Service) Enroll(ctx context.Context, by *auth.Principal, e Edit) (p user.Person, added bool, err error) {
@@ -121,10 +127,13 @@ func (s *Service) run(e Edit) transaction {
 // that breaks a rule, the error of the precondition, and fault.Conflict for an owner who
 // would be deactivated, or an address or external ID that another user has.
 //
-// A changed address moves the membership to the person with that address: the user's
-// sessions end, and the membership is pending until that person accepts it. It is
-// fault.Conflict for an owner, and for a person who has accepted the membership and is in
-// other accounts, too, or whom the operator added with this address.
+// A changed address moves the membership to the person with that address, and requires the
+// right to remove users: the user's sessions end, the ways to sign in of the account's own
+// record are removed, the tokens that the former person knows are handled by the account's
+// off-boarding policy, and the membership is pending until the new person accepts it. It is
+// fault.Conflict for an owner, for a user with permissions that the principal could not
+// grant, and for a person who has accepted the membership and is in other accounts, too, or
+// whom the operator added with this address.
 func (s *Service) Edit(ctx context.Context, by *auth.Principal, e Edit, may Precondition) (user.Person, error) {
 	if err := mayInBulk(by, scope.AccountUsersWrite); err != nil {
 		return user.Person{}, err
@@ -163,8 +172,21 @@ type editing struct {
 	now time.Time
 }
 
+// may returns fault.Forbidden if the edit needs the right to remove users and the principal does not have it: a
+// deactivation does, and a new address, which takes the membership from the person with the former one. It must be
+// called before anything that depends on other accounts, so that a refused request reveals nothing about them.
+func (w editing) may(before user.Person, e Edit) error {
+	if e.deactivates() && !before.Deactivated() || before.Member && e.moves(before) {
+		return MayRemove(w.by, false)
+	}
+	return nil
+}
+
 // add adds a user to the account.
 func (w editing) add(ctx context.Context, e Edit) (user.Person, error) {
+	if err := w.may(user.Person{}, e); err != nil {
+		return user.Person{}, err
+	}
 	p := e.Apply(user.Person{User: user.User{ID: uuid.Must(uuid.NewV7()), Email: *e.Email, Locale: user.DefaultLocale,
 		CreatedAt: w.now, Pending: true}})
 	if err := w.CreateUsers(ctx, []user.NewUser{{User: p.User}}); err != nil {
@@ -186,19 +208,22 @@ func (w editing) add(ctx context.Context, e Edit) (user.Person, error) {
 
 // edit changes a user.
 func (w editing) edit(ctx context.Context, before user.Person, e Edit) (user.Person, error) {
+	if err := w.may(before, e); err != nil {
+		return user.Person{}, err
+	}
 	after := e.Apply(before)
 	if err := user.CheckExternalID(ctx, w.Change, before, after); err != nil {
 		return user.Person{}, err
 	}
 	details := user.Differences(before, after)
 	if e.Email != nil && *e.Email != before.Email {
-		changed, err := w.readdress(ctx, before, *e.Email)
+		changed, review, err := w.readdress(ctx, before, *e.Email)
 		if err != nil {
 			return user.Person{}, err
 		}
 		if changed.Email != before.Email {
 			after.Email, after.Pending = changed.Email, changed.Pending
-			details = append(details, audit.Detail{Name: "email", Value: after.Email})
+			details = append(append(details, audit.Detail{Name: "email", Value: after.Email}), review...)
 		}
 	}
 	if len(details) > 0 {
@@ -216,35 +241,6 @@ func (w editing) edit(ctx context.Context, before user.Person, e Edit) (user.Per
 		}
 	}
 	return w.setActive(ctx, after, e.Active)
-}
-
-// readdress changes the user's address, and returns the user with it.
-func (w editing) readdress(ctx context.Context, before user.Person, email string) (user.Person, error) {
-	after := before
-	after.Email = email
-	if user.Fold(email) == user.Fold(before.Email) {
-		if changed, err := w.SetSpelling(ctx, before.ID, email); err != nil || !changed {
-			return before, err
-		}
-		return after, nil
-	}
-	others, err := w.MembersByEmail(ctx, []string{user.Fold(email)})
-	if err != nil {
-		return user.Person{}, err
-	}
-	if len(others) > 0 {
-		return user.Person{}, user.ErrEmailTaken()
-	}
-	if _, err := w.mayLeave(ctx, before.ID); err != nil {
-		return user.Person{}, err
-	}
-	after.Pending = true
-	ended := func(s user.Session) audit.Event { return user.SessionEnded(w.by, s, w.now) }
-	// It comes first, since it keeps new sessions from starting.
-	if err := w.EndSessions(ctx, []uuid.UUID{before.ID}, w.now, ended); err != nil {
-		return user.Person{}, err
-	}
-	return after, w.ChangeEmail(ctx, before.ID, email)
 }
 
 // mayLeave returns the account, or fault.Conflict if the user owns it or a store in it.
@@ -268,9 +264,6 @@ func (w editing) setActive(ctx context.Context, p user.Person, active *bool) (us
 	if *active {
 		err := user.Reactivate(ctx, w.Change, w.by, persons, w.now)
 		return persons[0], err
-	}
-	if err := MayRemove(w.by, false); err != nil {
-		return user.Person{}, err
 	}
 	in, err := w.mayLeave(ctx, p.ID)
 	if err != nil {

@@ -35,12 +35,14 @@ type Change interface {
 
 	// SetSpelling changes how the address of a member is written, not its folded form. It reports false, and changes
 	// nothing, for a member whose record is also that of the person who signs in.
-	SetSpelling(ctx context.Context, userID uuid.UUID, email string) (bool, error)
+	SetSpelling(ctx context.Context, userID uuid.UUID, email string, at time.Time) (bool, error)
 	// ChangeEmail changes the address of a member, which makes the membership pending. It deletes the one-time links
-	// that the account created for the member, and the password that it chose. It returns fault.Conflict for a member
+	// that the account created for the member, and from the member's record all ways to sign in: the password, the
+	// passkeys, the linked identities, the authenticator app and its recovery codes. The caller has ended the member's
+	// sessions, which keeps new ones from starting. It returns fault.Conflict for a member
 	// who has accepted the membership and is in other accounts, too, or whose record is also that of the person who
 	// signs in.
-	ChangeEmail(ctx context.Context, userID uuid.UUID, email string) error
+	ChangeEmail(ctx context.Context, by *auth.Principal, of user.User, email string, at time.Time) error
 
 	// Group returns a store of the account as a group. It returns fault.NotFound.
 	Group(ctx context.Context, storeID uuid.UUID) (Group, error)

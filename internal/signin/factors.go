@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
 	"latchkey/internal/clock"
@@ -230,6 +231,12 @@ func (s *Factors) ResetFactors(ctx context.Context, by *auth.Principal, email st
 		s.notices.notify(person.ID, by.Origin.IP, removed.actions()...)
 	}
 	return removed, err
+}
+
+// RemovalEvents returns the events, in the principal's account, of the factors that were removed from a user of it.
+func RemovalEvents(by *auth.Principal, who user.User, removed Removed, at time.Time) []audit.Event {
+	in := Membership{Account: account.Account{ID: by.AccountID}, UserID: who.ID}
+	return removalEvents(by, who, removed, []Membership{in}, at)
 }
 
 // removalEvents returns the events of the removed factors, for every account.

@@ -41,15 +41,15 @@ func (r Review) events(by *auth.Principal, action audit.Action, persons []Person
 		return nil, err
 	}
 	for i, p := range persons {
-		events[i] = PersonEvent(by, action, p, now, reviewDetails(known[p.ID])...)
+		events[i] = PersonEvent(by, action, p, now, ReviewDetails(known[p.ID])...)
 		events[i].Data = p.leavingData(known[p.ID])
 	}
 	return events, nil
 }
 
-// reviewDetails returns the names of the tokens as event details: of those that still work, and of those that were
+// ReviewDetails returns the names of the tokens as event details: of those that still work, and of those that were
 // revoked.
-func reviewDetails(known []KnownToken) []audit.Detail {
+func ReviewDetails(known []KnownToken) []audit.Detail {
 	var works, revoked []string
 	for _, t := range known {
 		if t.Revoked {

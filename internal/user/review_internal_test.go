@@ -28,10 +28,10 @@ func TestReviewOfManyTokens(t *testing.T) {
 	if !strings.Contains(data, `"apiTokensToReviewCount":103`) || len(data) > 20_000 {
 		t.Errorf("data: got %d bytes, %.300s…, want the number of all tokens and at most 20000 bytes", len(data), data)
 	}
-	details := reviewDetails(append(known, KnownToken{Name: "gone", Revoked: true}))
+	details := ReviewDetails(append(known, KnownToken{Name: "gone", Revoked: true}))
 	if len(details) != 2 || !strings.HasSuffix(details[0].Value, `"token 99" and 3 more`) ||
 		details[1] != (audit.Detail{Name: "revokedApiTokens", Value: `"gone"`}) {
 		t.Errorf("details: got %v, want 100 names and 3 more, and the revoked token", details)
 	}
-	check.Equal(t, len(reviewDetails(nil)), 0, "details without tokens")
+	check.Equal(t, len(ReviewDetails(nil)), 0, "details without tokens")
 }
