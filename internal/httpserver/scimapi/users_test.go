@@ -44,6 +44,14 @@ func TestScopes(t *testing.T) {
 		const (
 			read, write, remove = scope.AccountUsersRead, scope.AccountUsersWrite, scope.AccountUsersDelete
 		)
+		tokens := map[string]string{} // an account has a limited number of them
+		holding := func(scopes ...string) string {
+			key := strings.Join(scopes, ",")
+			if tokens[key] == "" {
+				tokens[key] = d.issue(t, scopes...)
+			}
+			return "Authorization: Bearer " + tokens[key]
+		}
 		for _, tc := range []struct {
 			name, method, path, body string
 			needs                    []string
@@ -68,6 +76,14 @@ func TestScopes(t *testing.T) {
 				[]string{write}, 200},
 			{"deactivate by PATCH", "PATCH", subject, `{"Operations": [{"op": "replace", "path": "active", "value": false}]}`,
 				[]string{write, remove}, 200},
+			{"another spelling", "PUT", subject, `{"userName": "SUBJECT@corp.example"}`, []string{write}, 200},
+			{"move by PATCH", "PATCH", subject,
+				`{"Operations": [{"op": "replace", "path": "userName", "value": "moved@corp.example"}]}`,
+				[]string{write, remove}, 200},
+			{"move by PUT", "PUT", subject, `{"userName": "subject@corp.example", "externalId": "7", "active": false}`,
+				[]string{write, remove}, 200},
+			{"move by POST", "POST", "/Users", `{"userName": "moved@corp.example", "externalId": "7"}`,
+				[]string{write, remove}, 200},
 			{"change a group", "PATCH", group, `{"Operations": [{"op": "add", "path": "externalId", "value": "x"}]}`,
 				[]string{write}, 204},
 			{"keep a group's members", "PATCH", group, `{"Operations": [{"op": "add", "path": "members", "value": "` + member + `"}]}`,
@@ -85,19 +101,13 @@ func TestScopes(t *testing.T) {
 						// account_users_write implies account_users_read.
 						return s == missing || missing == read && s == write
 					})
-					a := d.send(t, tc.method, tc.path, tc.body, "Authorization: Bearer "+d.issue(t, has...))
+					a := d.send(t, tc.method, tc.path, tc.body, holding(has...))
 					wantStatus(t, a, 403, "without "+missing)
 					if detail := fmt.Sprint(a.at("detail")); !strings.Contains(detail, missing) {
 						t.Errorf("without %s: got %q, want a sentence with the scope", missing, detail)
 					}
 				}
-				held := d.issue(t, tc.needs...)
-				wantStatus(
-					t,
-					d.send(t, tc.method, tc.path, tc.body, "Authorization: Bearer "+held),
-					tc.status,
-					"with the scopes",
-				)
+				wantStatus(t, d.send(t, tc.method, tc.path, tc.body, holding(tc.needs...)), tc.status, "with the scopes")
 			})
 		}
 	})
