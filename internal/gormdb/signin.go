@@ -61,7 +61,8 @@ func ensurePerson(tx *gorm.DB, foldedEmail string, at time.Time) (userRow, error
 	var records []recordRow
 	q := tx.Table("account_users AS a").Joins("JOIN users AS u ON u.id = a.user_id").Where("a.email_folded = ?",
 		foldedEmail)
-	if err := q.Select(recordColumns).Order("coalesce(a.addressed_at, a.created_at), a.user_id").Limit(1).Scan(&records).Error; err != nil {
+	q = q.Select(recordColumns).Order("coalesce(a.addressed_at, a.created_at), a.user_id").Limit(1)
+	if err := q.Scan(&records).Error; err != nil {
 		return userRow{}, err
 	}
 	for _, r := range records {

@@ -136,7 +136,9 @@ func TestNewAddressDuringSignIn(t *testing.T) {
 // go whom another account recorded before.
 func TestNewAddressIsNotRecordedFirst(t *testing.T) {
 	const written, other = "kim.sato@mail.example", "\u212aim.sato@mail.example"
-	for name, recorded := range map[string]string{"another address": "former@mail.example", "another spelling": written} {
+	for name, recorded := range map[string]string{
+		"another address": "former@mail.example", "another spelling": written,
+	} {
 		t.Run(name, func(t *testing.T) {
 			eachFixture(t, func(w *fixture) {
 				details := user.Details{Email: recorded, FirstName: "Kim", LastName: "Sato", Locale: "en"}

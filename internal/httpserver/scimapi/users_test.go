@@ -107,7 +107,8 @@ func TestScopes(t *testing.T) {
 						t.Errorf("without %s: got %q, want a sentence with the scope", missing, detail)
 					}
 				}
-				wantStatus(t, d.send(t, tc.method, tc.path, tc.body, holding(tc.needs...)), tc.status, "with the scopes")
+				a := d.send(t, tc.method, tc.path, tc.body, holding(tc.needs...))
+				wantStatus(t, a, tc.status, "with the scopes")
 			})
 		}
 	})
