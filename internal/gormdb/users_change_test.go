@@ -156,8 +156,8 @@ func TestRemoveUsers(t *testing.T) {
 			t.Errorf("sessions revoked: got %t and another one %t, want only the first",
 				ended(t, db, session), ended(t, db, kept))
 		}
-		s := user.Session{ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, UserID: gone.ID, CreatedAt: noon,
-			ExpiresAt: later(time.Hour)}
+		s := user.Session{ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, UserID: gone.ID, Email: gone.Email,
+			CreatedAt: noon, ExpiresAt: later(time.Hour)}
 		mustBe(t, db.Users().StartSession(t.Context(), auth.NoActor("a test"), s, keyring.Digest(session),
 			audit.Event{}, audit.Event{}), fault.NotFound)
 	})

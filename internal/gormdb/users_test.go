@@ -135,8 +135,8 @@ func startSessionUntil(t testing.TB, db *gormdb.DB, w dbtest.World, u user.User,
 	secret.Secret) {
 	t.Helper()
 	value := newSecret(secret.UserSession)
-	s := user.Session{ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, UserID: u.ID, CreatedAt: noon,
-		ExpiresAt: end}
+	s := user.Session{ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, UserID: u.ID, Email: u.Email,
+		CreatedAt: noon, ExpiresAt: end}
 	e := audit.Event{
 		ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, At: noon,
 		Actor:  audit.Actor{Kind: audit.ActorOperator, Name: "operator"},
@@ -164,7 +164,7 @@ func TestStartSession(t *testing.T) {
 		}
 		t.Run("an existing digest changes nothing", func(t *testing.T) {
 			again := user.Session{ID: uuid.Must(uuid.NewV7()), AccountID: w.Account.ID, UserID: w.Owner.ID,
-				CreatedAt: noon, ExpiresAt: noon}
+				Email: w.Owner.Email, CreatedAt: noon, ExpiresAt: noon}
 			e := events.Items[0].Node
 			e.ID = uuid.Must(uuid.NewV7())
 			mustBe(t, db.Users().StartSession(t.Context(), auth.NoActor("a test"), again, keyring.Digest(value), e,

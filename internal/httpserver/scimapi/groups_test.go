@@ -96,7 +96,7 @@ func TestParallelPatchesLoseNoMember(t *testing.T) {
 				t.Errorf("a change: got %v, want success", err)
 			}
 		}
-		want := append(before, ids[:clients]...)
+		want := slices.Concat(before, ids[:clients])
 		slices.Sort(want)
 		check.Equal(t, d.members(t, group), want, "members")
 	})

@@ -73,7 +73,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer q.done()
 	q.note.Method = r.Method
 	if err := q.serve(); err != nil {
-		q.fail(err)
+		q.fail(err) //nolint:contextcheck // the request has the context
 	}
 	h.directory.Note(by, q.note)
 }
