@@ -78,8 +78,8 @@ test: ## Set up and run every test, on SQLite and on PostgreSQL
 		curl=curl jq=jq python3=python3 chromium=chromium
 	@$(MAKE) --no-print-directory $(AUDITS:%=%/node_modules/.package-lock.json)
 	go build -o bin/ ./internal/test/db/cmd/testcluster ./tools/testsummary
-	bin/testcluster bin/testsummary -databases sqlite,postgres -beside 'go test -json -vet=off -count=1 -timeout 25m $(PANEL)' \
-		go test -json -vet=off $(RACE) -count=1 -timeout 25m $(SLOWEST) $$(go list ./... | grep -vx '$(PANEL)')
+	bin/testcluster bin/testsummary -databases sqlite,postgres -beside 'go test -json -vet=off -count=1 -timeout 40m $(PANEL)' \
+		go test -json -vet=off $(RACE) -count=1 -timeout 40m $(SLOWEST) $$(go list ./... | grep -vx '$(PANEL)')
 
 %/node_modules/.package-lock.json: %/package-lock.json
 	npm ci --no-audit --no-fund --prefix $*
