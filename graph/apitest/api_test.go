@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -47,29 +46,8 @@ type api struct {
 	// says otherwise.
 	confirm confirm
 	// statements counts what was asked of the database.
-	statements *statements
+	statements *dbtest.Statements
 	requests   int
-}
-
-// statements gathers the text of statements.
-type statements struct {
-	mu   sync.Mutex
-	text []string
-}
-
-func (s *statements) add(sql string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.text = append(s.text, sql)
-}
-
-// take returns the statements since the last call.
-func (s *statements) take() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	taken := s.text
-	s.text = nil
-	return taken
 }
 
 // eachAPI runs test on each database, with an API and nothing in it.
@@ -81,9 +59,9 @@ func eachAPI(t *testing.T, test func(t *testing.T, a *api)) {
 // newAPI wires the API as the program does.
 func newAPI(t *testing.T, url string, limits server.Limits) *api {
 	t.Helper()
-	a := &api{statements: &statements{}}
+	a := &api{statements: &dbtest.Statements{}}
 	began := time.Date(2026, 3, 4, 12, 0, 0, 123456000, time.UTC)
-	a.Services = world.New(t, url, world.Options{At: began, OnStatement: a.statements.add})
+	a.Services = world.New(t, url, world.Options{At: began, OnStatement: a.statements.Add})
 	log := slog.New(slog.NewJSONHandler(&complaints{t: t}, nil))
 	a.confirm = feed.New(a.DB.FeedSource(), access.Replica{Name: "only-one"}, feed.Subscriber{}, log).Confirm
 	a.sources = a.eventSources(partner{})

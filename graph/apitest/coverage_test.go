@@ -16,8 +16,8 @@ import (
 	"latchkey/internal/user"
 )
 
-// nullHere are the fields that are null in tests: no user signs in to a store here, and the user to whom the shortest
-// route leads owns the account, so that they cannot be deactivated.
+// nullHere are the fields that are null in tests: no user signs in to a store here, and the user on the shortest route
+// owns the account and cannot be deactivated.
 var nullHere = []string{"StoreUser.lastLoginAt", "UserStore.lastLoginAt", "User.deactivatedAt"}
 
 // survey asks for fields.

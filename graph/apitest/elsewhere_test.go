@@ -64,9 +64,9 @@ func (w *tenants) trail(t *testing.T, by *auth.Principal, email string) []string
 	}
 	before := total()
 	for _, step := range elsewhereSteps {
-		w.statements.take()
+		w.statements.Take()
 		got := w.ask(t, w.home.Account.ID, by, w.fill(step.query), map[string]any{"e": email})
-		statements := w.statements.take()
+		statements := w.statements.Take()
 		add(step.name, got.text)
 		add(step.name+", statements", strings.Join(statements, "\n"))
 		if strings.Contains(got.text, "INTERNAL") || len(statements) == 0 {

@@ -313,7 +313,7 @@ func TestMutationsRunInOrder(t *testing.T) {
 func TestStoreToIssueForIsRemembered(t *testing.T) {
 	eachTenants(t, func(t *testing.T, w *tenants) {
 		reads := func() int {
-			return len(slices.DeleteFunc(w.statements.take(),
+			return len(slices.DeleteFunc(w.statements.Take(),
 				func(sql string) bool { return !strings.Contains(sql, "FROM stores AS s JOIN accounts") }))
 		}
 		issued := func() string {

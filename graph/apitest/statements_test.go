@@ -58,9 +58,9 @@ func TestStatements(t *testing.T) {
 	}
 	eachCrowd(t, func(t *testing.T, w *tenants) {
 		for _, c := range costs {
-			w.statements.take()
+			w.statements.Take()
 			got := w.ask(t, w.home.Account.ID, w.robot, c.query, nil)
-			statements := w.statements.take()
+			statements := w.statements.Take()
 			if len(got.errors) > 0 || strings.Contains(got.data, `"edges":[]`) {
 				t.Errorf("%s: got errors %q, data %s, want none and no empty list", c.name, got.failures(), got.data)
 			}
@@ -118,11 +118,11 @@ func TestStatementsOfNodes(t *testing.T) {
 		for _, u := range w.home.Users {
 			ids = append(ids, "bc/account/user/"+u.ID.String())
 		}
-		w.statements.take()
+		w.statements.Take()
 		got := w.ask(t, w.home.Account.ID, w.robot, query, map[string]any{"ids": ids})
 		// Stores, tokens, users, the account; of stores: owners, users, tokens, counts; of tokens: access tokens,
 		// stores.
-		if statements := w.statements.take(); len(statements) != 10 || len(got.errors) > 0 {
+		if statements := w.statements.Take(); len(statements) != 10 || len(got.errors) > 0 {
 			t.Errorf("%d IDs: got %d statements, errors %q, want 10 and none\n%s", len(ids), len(statements),
 				got.failures(), strings.Join(statements, "\n"))
 		}

@@ -258,7 +258,7 @@ func fillUsers(t *testing.T, db *gormdb.DB, in dbtest.World) {
 // The values of a filter are arguments, never text of a statement.
 func TestFiltersAreNoSQL(t *testing.T) {
 	each(t, func(t *testing.T, d *directories) {
-		d.statements.take()
+		d.statements.Take()
 		const value = `x' OR '1'='1`
 		a := d.send(
 			t,
@@ -268,7 +268,7 @@ func TestFiltersAreNoSQL(t *testing.T) {
 		)
 		wantStatus(t, a, 200, "search")
 		check.Equal(t, a.at("totalResults"), any(0.0), "users found")
-		for _, sql := range d.statements.take() {
+		for _, sql := range d.statements.Take() {
 			if strings.Contains(sql, "'1'='1") {
 				t.Errorf("statement: got %s, want it without the value", sql)
 			}

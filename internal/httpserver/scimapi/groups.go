@@ -24,21 +24,7 @@ func (q *request) groupsOf(s scim.Search, query directory.Query) (total int64, d
 func groupPage(s scim.Search) (directory.Query, error) { return page(s, scim.Groups, "members") }
 
 // listGroups answers with a page of groups.
-func listGroups(q *request) error {
-	s, err := q.search()
-	if err != nil {
-		return err
-	}
-	query, err := groupPage(s)
-	if err != nil {
-		return err
-	}
-	total, documents, err := q.groupsOf(s, query)
-	if err != nil {
-		return err
-	}
-	return q.answer(http.StatusOK, scim.ListResponse(total, s.Start, documents))
-}
+func listGroups(q *request) error { return q.list(groupPage, q.groupsOf) }
 
 // group answers with the group, as it is now.
 func (q *request) group() error {
@@ -133,7 +119,7 @@ func searchAll(q *request) error {
 	for _, part := range []struct {
 		query directory.Query
 		wrong error
-		read  func(scim.Search, directory.Query) (int64, []scim.Document, error)
+		read  reader
 	}{{users, wrongForUsers, q.usersOf}, {groups, wrongForGroups, q.groupsOf}} {
 		if part.wrong != nil {
 			continue

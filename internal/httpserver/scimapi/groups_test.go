@@ -212,9 +212,9 @@ func TestStatementsOfLists(t *testing.T) {
 			"/Users?attributes=userName&filter=name.givenName%20eq%20%22x%22": 2, // the number of users for the rate limit
 		} {
 			d.send(t, "GET", path, "") // fills the credential cache
-			d.statements.take()
+			d.statements.Take()
 			wantStatus(t, d.send(t, "GET", path, ""), 200, path)
-			if got := d.statements.take(); len(got) != want {
+			if got := d.statements.Take(); len(got) != want {
 				t.Errorf("%s: got %d statements, want %d: %s", path, len(got), want, strings.Join(got, "\n"))
 			}
 		}

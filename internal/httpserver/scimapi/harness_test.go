@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -39,29 +38,8 @@ type directories struct {
 	home, away dbtest.World
 	// url is the address of the account's SCIM API, and token an access token with all scopes.
 	url, token string
-	statements *statements
+	statements *dbtest.Statements
 	client     *http.Client
-}
-
-// statements collects the SQL statements.
-type statements struct {
-	mu   sync.Mutex
-	text []string
-}
-
-func (s *statements) add(sql string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.text = append(s.text, sql)
-}
-
-// take returns the statements since the last call.
-func (s *statements) take() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	taken := s.text
-	s.text = nil
-	return taken
 }
 
 // each runs test on each database, with a server that has the default limits.
@@ -76,8 +54,8 @@ func each(t *testing.T, test func(t *testing.T, d *directories)) {
 // second store, and two users, both in each store.
 func start(t *testing.T, url string, rates config.Rates) *directories {
 	t.Helper()
-	d := &directories{statements: &statements{}, client: &http.Client{Transport: &http.Transport{}}}
-	d.Services = world.New(t, url, world.Options{OnStatement: d.statements.add})
+	d := &directories{statements: &dbtest.Statements{}, client: &http.Client{Transport: &http.Transport{}}}
+	d.Services = world.New(t, url, world.Options{OnStatement: d.statements.Add})
 	d.home = dbtest.Seed{Stores: 2, StoreOwner: true, Users: 2, MembersPerStore: 2}.Make(t, d.DB)
 	d.away = dbtest.Seed{Users: 1, MembersPerStore: 1}.Make(t, d.DB)
 	d.directory = directory.NewService(gormdb.Directory(d.DB), d.Memberships, d.Clock.Now, httpserver.Charge)

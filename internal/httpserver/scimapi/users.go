@@ -19,6 +19,26 @@ func page(s scim.Search, of *scim.ResourceType, details ...string) (directory.Qu
 	return q, err
 }
 
+// reader returns a page of resources as documents, and the number of all that the query selects.
+type reader func(s scim.Search, query directory.Query) (total int64, documents []scim.Document, err error)
+
+// list answers with the page of resources that the request asks for.
+func (q *request) list(page func(scim.Search) (directory.Query, error), read reader) error {
+	s, err := q.search()
+	if err != nil {
+		return err
+	}
+	query, err := page(s)
+	if err != nil {
+		return err
+	}
+	total, documents, err := read(s, query)
+	if err != nil {
+		return err
+	}
+	return q.answer(http.StatusOK, scim.ListResponse(total, s.Start, documents))
+}
+
 // usersOf returns a page of users as documents.
 func (q *request) usersOf(s scim.Search, query directory.Query) (total int64, documents []scim.Document, err error) {
 	found, err := q.h.directory.Users(q.Context(), q.by, query)
@@ -35,21 +55,7 @@ func (q *request) usersOf(s scim.Search, query directory.Query) (total int64, do
 func userPage(s scim.Search) (directory.Query, error) { return page(s, scim.Users, "roles", "meta") }
 
 // listUsers answers with a page of users.
-func listUsers(q *request) error {
-	s, err := q.search()
-	if err != nil {
-		return err
-	}
-	query, err := userPage(s)
-	if err != nil {
-		return err
-	}
-	total, documents, err := q.usersOf(s, query)
-	if err != nil {
-		return err
-	}
-	return q.answer(http.StatusOK, scim.ListResponse(total, s.Start, documents))
-}
+func listUsers(q *request) error { return q.list(userPage, q.usersOf) }
 
 // user answers with a user.
 func (q *request) user(status int, u scim.User) error {
