@@ -75,7 +75,7 @@ const (
 	// deactivated, or made active again.
 	UserDeactivated Action = "user.deactivated"
 	UserReactivated Action = "user.reactivated"
-	// UserReleased: the target user, whom an identity provider kept up to date, is managed by hand.
+	// UserReleased: the target user, who was provisioned, is managed by hand.
 	UserReleased Action = "user.released"
 	// UserRemovalRefused: an identity provider's request to deactivate or remove the target user was refused.
 	UserRemovalRefused Action = "user.removal_refused"

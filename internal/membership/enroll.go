@@ -90,8 +90,8 @@ func (s *Service) Enroll(ctx context.Context, by *auth.Principal, e Edit) (p use
 	return p, added, nil
 }
 
-// deactivated returns the deactivated user whom the request names by address or external
-// ID, or the zero Person. It returns fault.Conflict if an active user has either.
+// deactivated returns the deactivated user with the address or the external ID of the
+// request, or the zero Person. It returns fault.Conflict if an active user has either.
 func (e Edit) deactivated(ctx context.Context, c Change) (user.Person, error) {
 	same, err := c.MembersByEmail(ctx, []string{user.Fold(*e.Email)})
 	if err != nil {
@@ -132,8 +132,8 @@ func (s *Service) run(e Edit) transaction {
 // record are removed, the tokens that the former person knows are handled by the account's
 // off-boarding policy, and the membership is pending until the new person accepts it. It is
 // fault.Conflict for an owner, for a user with permissions that the principal could not
-// grant, and for a person who has accepted the membership and is in other accounts, too, or
-// whom the operator added with this address.
+// grant, and for a person who has accepted the membership and is also in other accounts, or
+// whose address comes from the operator's manifest.
 func (s *Service) Edit(ctx context.Context, by *auth.Principal, e Edit, may Precondition) (user.Person, error) {
 	if err := mayInBulk(by, scope.AccountUsersWrite); err != nil {
 		return user.Person{}, err

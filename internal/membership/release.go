@@ -42,8 +42,7 @@ func (s *Service) ManageByHand(ctx context.Context, by *auth.Principal, ref user
 	return p, nil
 }
 
-// MayManageByHand returns fault.Forbidden unless the principal may manage users by hand whom an identity provider keeps
-// up to date.
+// MayManageByHand returns fault.Forbidden unless the principal may manage provisioned users by hand.
 func MayManageByHand(by *auth.Principal) error {
 	if !by.OwnsAccount(by.AccountID) {
 		return auth.Denied()

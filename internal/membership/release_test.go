@@ -61,7 +61,7 @@ func byHand(w *tenant, of user.User) []struct {
 	}
 }
 
-// provisioned marks a user as one whom an identity provider keeps up to date.
+// provisioned marks a user as provisioned by an identity provider.
 func (w *tenant) provisioned(t *testing.T, of user.User) {
 	t.Helper()
 	_, err := w.Memberships.Edit(t.Context(), w.robot, membership.Edit{Update: user.Update{UserID: of.ID}}, nil)

@@ -80,7 +80,7 @@ func shownRequest(q *request, r directory.Request) providerRequest {
 	return shown
 }
 
-// manageByHand makes a user whom an identity provider keeps up to date one who is managed by hand.
+// manageByHand lets a provisioned user be managed by hand.
 func (h *provisioningHandler) manageByHand(q *request) error {
 	p, err := profileOf(q, h.users)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 	"latchkey/internal/user"
 )
 
-// ida is the address of the user whom the tests' identity provider adds.
+// ida is the address of the user that the tests' identity provider adds.
 const ida = "ida@acme.example"
 
 // The bodies of the provider's requests.
@@ -159,7 +159,7 @@ func TestPeopleOfAnIdentityProvider(t *testing.T) {
 	})
 }
 
-// A user whom an identity provider keeps up to date cannot change their own names.
+// A provisioned user cannot change their own names.
 func TestProfileOfAnIdentityProvider(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		owner, v := s.signedIn(s.OwnerEmail), s.signedIn(ana)

@@ -132,8 +132,8 @@ func TestNewAddressDuringSignIn(t *testing.T) {
 	})
 }
 
-// A change of an address in an account counts from when it was made, so it does not decide where the mails of a person
-// go whom another account recorded before.
+// A changed address counts from the time of the change, so mails to a person go to the spelling that another account
+// recorded before.
 func TestNewAddressIsNotRecordedFirst(t *testing.T) {
 	const written, other = "kim.sato@mail.example", "\u212aim.sato@mail.example"
 	for name, recorded := range map[string]string{
