@@ -174,7 +174,7 @@ var elsewheres = []string{
 
 // Signing in and switching accounts never redirect to another server, as browsers resolve addresses.
 func TestNobodyIsSentElsewhere(t *testing.T) {
-	eachServer(t, func(t *testing.T, s *server) {
+	inBrowser(t, func(t *testing.T, s *server) {
 		s.apply(morePeople)
 		v, b := s.signedIn("both@agency.example"), s.browser(t)
 		b.open("/signin")
@@ -256,7 +256,7 @@ func TestHostHeadersAreNotRepeated(t *testing.T) {
 
 // After signing out, the browser's Back button does not show the page.
 func TestBackAfterSigningOut(t *testing.T) {
-	eachServer(t, func(t *testing.T, s *server) {
+	inBrowser(t, func(t *testing.T, s *server) {
 		b := s.browser(t)
 		b.signIn(s.OwnerEmail)
 		b.open("/accounts")

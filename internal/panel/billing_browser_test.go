@@ -57,7 +57,7 @@ type billed struct {
 // store approves, and the browser goes back to the app. Usage is charged, the months end, the price changes as it was
 // previewed, and the owner cancels.
 func TestBillingInABrowser(t *testing.T) {
-	eachServer(t, func(t *testing.T, s *server) {
+	inBrowser(t, func(t *testing.T, s *server) {
 		f := &billed{T: t, script: s.script(), merchant: s.browser(t), partner: s.browser(t)}
 		f.partner.signIn(s.OwnerEmail)
 		f.subscribe()
@@ -269,7 +269,7 @@ func (f *billed) cancel() {
 
 // Checkouts that were declined, that have expired, and that would charge something else by now.
 func TestUnapprovedCheckoutsInABrowser(t *testing.T) {
-	eachServer(t, func(t *testing.T, s *server) {
+	inBrowser(t, func(t *testing.T, s *server) {
 		p, b := s.script(), s.browser(t)
 		b.signIn(bicyclesOwner)
 		c, path := p.asks(stock(monthly(30, 0)))

@@ -42,7 +42,7 @@ var pageOfPDF = regexp.MustCompile(`/Type\s*/Page\b[^s]`)
 // An invoice on paper has every line and nothing that leads elsewhere, black on white, on as many pages as it needs.
 // No row is torn, and each page has the head of the table.
 func TestPrintedInvoice(t *testing.T) {
-	eachServer(t, func(t *testing.T, s *server) {
+	inBrowser(t, func(t *testing.T, s *server) {
 		const usages = 60
 		acme := s.biller().as(s.Account)
 		sub := acme.subscribedBy(s.signedIn(bicyclesOwner), bicycles, acmeItem("bluebike", "30"))

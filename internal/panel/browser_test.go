@@ -44,6 +44,8 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"go.uber.org/goleak"
+
+	"latchkey/internal/secret/password"
 )
 
 // stepTimeout is how long a step on a page may take, also on a busy machine.
@@ -59,8 +61,10 @@ const (
 )
 
 // TestMain stops the browser and checks that tests left no goroutines running. With the default,
-// collecting garbage takes a fifth of the processor time of a crawl.
+// collecting garbage takes a fifth of the processor time of a crawl. Hashes of passwords are cheap, because users sign
+// in hundreds of times.
 func TestMain(m *testing.M) {
+	password.LowerCost()
 	debug.SetGCPercent(400) // servers leave it, see start
 	code := m.Run()
 	if err := chromium.end(); err != nil {

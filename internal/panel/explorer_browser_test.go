@@ -46,7 +46,7 @@ func (b *browser) ctrl(key string) {
 // In a browser: an example, the documentation, completion, one of several operations, tabs, dialogs, and leaving
 // the editor with the keyboard.
 func TestGraphiQL(t *testing.T) {
-	eachServer(t, func(t *testing.T, s *server) {
+	inBrowser(t, func(t *testing.T, s *server) {
 		b := s.browser(t)
 		b.signIn(s.OwnerEmail)
 		b.follow("API explorer")
@@ -99,7 +99,7 @@ func TestGraphiQL(t *testing.T) {
 // A mutation in an old session waits until the user proves their identity. The query is kept, and its variables are
 // not stored.
 func TestGraphiQLHeld(t *testing.T) {
-	eachServer(t, func(t *testing.T, s *server) {
+	inBrowser(t, func(t *testing.T, s *server) {
 		b := s.browser(t)
 		b.signIn(s.OwnerEmail)
 		s.age(16 * time.Minute)
@@ -145,7 +145,7 @@ func TestGraphiQLHeld(t *testing.T) {
 
 // Without JavaScript, the page is a plain form.
 func TestExplorerWithoutScripts(t *testing.T) {
-	eachServer(t, func(t *testing.T, s *server) {
+	inBrowser(t, func(t *testing.T, s *server) {
 		b := s.browser(t)
 		b.signIn(s.OwnerEmail)
 		b.scripts(false)
@@ -163,7 +163,7 @@ func TestExplorerWithoutScripts(t *testing.T) {
 
 // A visitor whose session was revoked gets a message.
 func TestGraphiQLSignedOut(t *testing.T) {
-	eachServer(t, func(t *testing.T, s *server) {
+	inBrowser(t, func(t *testing.T, s *server) {
 		b := s.browser(t)
 		b.signIn(s.OwnerEmail)
 		b.follow("API explorer")

@@ -8,7 +8,7 @@ import (
 
 // A user signs in with only the keyboard, sees their accounts and signs out.
 func TestSignInByKeyboard(t *testing.T) {
-	eachServer(t, func(t *testing.T, s *server) {
+	inBrowser(t, func(t *testing.T, s *server) {
 		b := s.browser(t)
 		b.open("/accounts")
 		b.inspect("signin")

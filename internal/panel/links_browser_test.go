@@ -40,7 +40,7 @@ func TestSetupInBrowser(t *testing.T) {
 
 // An invited user sets a password.
 func TestLinkInBrowser(t *testing.T) {
-	eachServer(t, func(t *testing.T, s *server) {
+	inBrowser(t, func(t *testing.T, s *server) {
 		address := s.invite("nora@acme.example", "--first-name", "Nora", "--last-name", "New")
 		b := s.browser(t)
 		b.open(address)

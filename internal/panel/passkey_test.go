@@ -179,7 +179,7 @@ func TestPasskeysNeedAScript(t *testing.T) {
 
 // A user adds an app in the browser, saves the recovery codes, and signs in with both.
 func TestAppInBrowser(t *testing.T) {
-	eachServer(t, func(t *testing.T, s *server) {
+	inBrowser(t, func(t *testing.T, s *server) {
 		b := s.browser(t)
 		b.signIn(s.OwnerEmail)
 		b.open("/profile/security")

@@ -64,6 +64,13 @@ func eachServer(t *testing.T, test func(t *testing.T, s *server), settings ...st
 	dbtest.EachURL(t, func(t *testing.T, url string) { test(t, serve(t, url, settings...)) })
 }
 
+// inBrowser runs test, which drives a browser, on a server with SQLite only: what a browser does with a page does not
+// depend on the database. The tests that post the same forms without a browser run on each database.
+func inBrowser(t *testing.T, test func(t *testing.T, s *server), settings ...string) {
+	t.Helper()
+	test(t, serve(t, dbtest.SQLiteURL(t), settings...))
+}
+
 // serve runs the program with a migrated database until the test ends. It fails the test if the log contains a
 // secret.
 func serve(t *testing.T, database string, settings ...string) *server {

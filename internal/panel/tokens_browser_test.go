@@ -19,7 +19,7 @@ import (
 // stores.
 func whileSignedIn(t *testing.T, test func(t *testing.T, s *server, b *browser)) {
 	t.Helper()
-	eachServer(t, func(t *testing.T, s *server) {
+	inBrowser(t, func(t *testing.T, s *server) {
 		b := s.browser(t)
 		b.signIn(s.OwnerEmail)
 		test(t, s, b)

@@ -7,7 +7,7 @@ import (
 
 // In a browser: from the list to a user's page, their permissions, and their removal from the account.
 func TestPeopleInABrowser(t *testing.T) {
-	eachServer(t, func(t *testing.T, s *server) {
+	inBrowser(t, func(t *testing.T, s *server) {
 		b := s.browser(t)
 		b.signIn(s.OwnerEmail)
 		s.issued(s.signedIn(s.OwnerEmail), "acme1us", "Of the owner")
@@ -38,7 +38,7 @@ func TestPeopleInABrowser(t *testing.T) {
 }
 
 func TestAuditInABrowser(t *testing.T) {
-	eachServer(t, func(t *testing.T, s *server) {
+	inBrowser(t, func(t *testing.T, s *server) {
 		eventful(s)
 		b := s.browser(t)
 		b.signIn(s.OwnerEmail)

@@ -92,7 +92,7 @@ func pictured(address string) string {
 
 // The page that asks for the password again keeps the submitted form.
 func TestAgain(t *testing.T) {
-	eachServer(t, func(t *testing.T, s *server) {
+	inBrowser(t, func(t *testing.T, s *server) {
 		b := s.browser(t)
 		b.signIn(s.OwnerEmail)
 		b.open("/accounts/" + s.Account + "/tokens/new")

@@ -3,6 +3,7 @@ package signin_test
 import (
 	"crypto/rand"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -16,11 +17,18 @@ import (
 	"latchkey/internal/paging"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
+	"latchkey/internal/secret/password"
 	"latchkey/internal/signin"
 	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/test/world"
 	"latchkey/internal/user"
 )
+
+// TestMain makes hashes of passwords cheap: the limits of guesses do not depend on their cost.
+func TestMain(m *testing.M) {
+	password.LowerCost()
+	os.Exit(m.Run())
+}
 
 // fixture has two accounts, home and away, and their users. Its clock is simulated, so that nothing depends on how fast
 // the machine is.

@@ -74,6 +74,13 @@ const (
 	sumSize  = 32
 )
 
+// cost is the memory of new hashes. Only LowerCost changes it.
+var cost uint32 = memory
+
+// LowerCost makes the new hashes of this process, and those of DummyHash, a thousand times cheaper. It is for the
+// TestMain of packages whose tests hash thousands of passwords, and nothing else may call it (internal/test/arch).
+func LowerCost() { cost = memory / 1024 }
+
 // Hasher hashes and verifies passwords. All hashers of a process share one Gate,
 // because they share its memory.
 type Hasher struct {
@@ -100,7 +107,7 @@ func (h *Hasher) Hash(ctx context.Context, p secret.Password) (string, error) {
 
 // HashSalted is Hash with a given salt, for passwords that Match compares together.
 func (h *Hasher) HashSalted(ctx context.Context, p secret.Password, salt [SaltSize]byte) (string, error) {
-	made := phc{memory: memory, passes: passes, lanes: lanes, salt: salt[:]}
+	made := phc{memory: cost, passes: passes, lanes: lanes, salt: salt[:]}
 	var err error
 	made.sum, err = h.derive(ctx, p, made, sumSize)
 	if err != nil {
@@ -125,7 +132,7 @@ func (h *Hasher) Verify(ctx context.Context, p secret.Password, hash string) (bo
 // DummyHash returns a hash with the salt that no password matches, for a comparison
 // of equal duration where there is no other hash.
 func DummyHash(salt [SaltSize]byte) string {
-	return phc{memory: memory, passes: passes, lanes: lanes, salt: salt[:], sum: make([]byte, sumSize)}.String()
+	return phc{memory: cost, passes: passes, lanes: lanes, salt: salt[:], sum: make([]byte, sumSize)}.String()
 }
 
 // Match returns the index of the hash that matches the password, or -1. It hashes

@@ -138,6 +138,11 @@ func TestRulesCanBeBroken(t *testing.T) {
 		{"a method of that name", "no init", "internal/fault/more.go", "package fault\n\nfunc (k *kind) init() {}\n",
 			""},
 
+		{"cheap hashes", "cheap hashes", "internal/cli/more.go",
+			"package cli\n\nvar _ = password.LowerCost\n", "more.go:3: LowerCost outside of a test"},
+		{"cheap hashes in tests", "cheap hashes", "internal/cli/more_test.go",
+			"package cli\n\nvar _ = password.LowerCost\n", ""},
+
 		{"skip", "no skipped tests", "internal/fault/more_test.go",
 			"package fault\n\nfunc TestA(t *testing.T) {\n\tt.Skip()\n}\n", "more_test.go:4"},
 		{"short", "no skipped tests", "internal/fault/more_test.go", "package fault\n\nvar _ = testing.Short()\n",

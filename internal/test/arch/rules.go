@@ -28,6 +28,8 @@ func Rules() []Rule {
 			Reason: "a skipped test passes without testing"},
 		{Name: "one form of time", Check: checkTimestamps,
 			Reason: "stored times have one form, clock.Timestamp"},
+		{Name: "cheap hashes", Check: checkCheapHashes,
+			Reason: "a cheap hash of a password can be guessed, so only tests make one"},
 		{Name: "nothing left for later", Check: checkNothingLeftForLater,
 			Reason: "open work is tracked in the issue tracker, not in comments"},
 		{Name: "no traces of a machine", Check: checkNoMachineTraces,

@@ -129,6 +129,23 @@ func checkTimestamps(m Module) []Finding {
 	return findings
 }
 
+// checkCheapHashes finds uses of password.LowerCost outside of tests.
+func checkCheapHashes(m Module) []Finding {
+	var findings []Finding
+	for _, f := range m.GoFiles {
+		if f.dir() == "internal/secret/password" || strings.HasSuffix(f.Path, "_test.go") {
+			continue
+		}
+		ast.Inspect(f.Syntax, func(n ast.Node) bool {
+			if name, ok := n.(*ast.Ident); ok && name.Name == "LowerCost" {
+				findings = append(findings, Finding{f.Path, m.line(name.Pos()), "LowerCost outside of a test"})
+			}
+			return true
+		})
+	}
+	return findings
+}
+
 func isSelector(x ast.Expr, name string) bool {
 	selector, ok := x.(*ast.SelectorExpr)
 	return ok && selector.Sel.Name == name
