@@ -116,7 +116,7 @@ func (s *suite) fill(ctx context.Context) error {
 	if s.owners, err = owners(ctx, db); err != nil {
 		return err
 	}
-	if want := accountCount * storesOfAccount; len(s.owners) != want {
+	if want := len(s.accounts) * storesOfAccount; len(s.owners) != want {
 		return fmt.Errorf("%d stores after apply, want %d", len(s.owners), want)
 	}
 	if err := errors.Join(addUsers(ctx, db, s.accounts[0]), db.Close(ctx)); err != nil {
