@@ -29,20 +29,26 @@ func biller() auth.Actor { return auth.NoActor("a billing run has no credential"
 
 // Lease takes or renews the lease.
 func (l ledger) Lease(ctx context.Context, holder uuid.UUID, ttl time.Duration) (ours bool, err error) {
-	d := l.engine.dialect()
-	until := d.now + " + ?"
-	if d.name == postgresDialect.name {
-		until = d.now + " + CAST(? AS bigint) * interval '1 microsecond'"
-	}
-	take := "INSERT INTO billing_lease (id, holder, until_at) VALUES (1, ?, " + until + `)
-		ON CONFLICT (id) DO UPDATE SET holder = excluded.holder, until_at = excluded.until_at
-		WHERE billing_lease.holder = excluded.holder OR billing_lease.until_at <= ` + d.now
+	take := takeLease("billing_lease", "id", l.engine.dialect())
 	err = l.write(ctx, biller(), held{}, func(tx *gorm.DB) error {
-		taken := tx.Exec(take, holder, ttl.Microseconds())
+		taken := tx.Exec(take, 1, holder, ttl.Microseconds())
 		ours = taken.RowsAffected == 1
 		return taken.Error
 	})
 	return ours && err == nil, failed(ctx, "take the lease of billing", err)
+}
+
+// takeLease is the statement that takes or renews a lease: a row of the table with its key, holder and until_at. It
+// changes no row if the lease is another holder's and has not ended. Its parameters are the key, the holder and the
+// microseconds that the lease lasts.
+func takeLease(table, key string, d dialect) string {
+	until := d.now + " + ?"
+	if d.name == postgresDialect.name {
+		until = d.now + " + CAST(? AS bigint) * interval '1 microsecond'"
+	}
+	return "INSERT INTO " + table + " AS l (" + key + ", holder, until_at) VALUES (?, ?, " + until + `)
+		ON CONFLICT (` + key + `) DO UPDATE SET holder = excluded.holder, until_at = excluded.until_at
+		WHERE l.holder = excluded.holder OR l.until_at <= ` + d.now
 }
 
 // Release gives the lease back.

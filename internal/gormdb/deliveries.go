@@ -143,6 +143,24 @@ func (w webhooks) CountDeliveries(ctx context.Context, accountID uuid.UUID, webh
 	return counts, failed(ctx, "count deliveries", err)
 }
 
+// CountStates counts a webhook's deliveries by state with one statement.
+func (w webhooks) CountStates(ctx context.Context, accountID, webhookID uuid.UUID,
+	f webhook.DeliveryFilter) (map[webhook.DeliveryState]int64, error) {
+	var rows []struct {
+		State webhook.DeliveryState
+		Items int64
+	}
+	q := deliveriesOf(w.engine.reader(ctx), accountID, []uuid.UUID{webhookID}, f)
+	if err := q.Select("d.state, count(*) AS items").Group("d.state").Scan(&rows).Error; err != nil {
+		return nil, failed(ctx, "count deliveries by state", err)
+	}
+	counts := make(map[webhook.DeliveryState]int64, len(rows))
+	for _, r := range rows {
+		counts[r.State] = r.Items
+	}
+	return counts, nil
+}
+
 // History counts attempts by hour.
 func (w webhooks) History(ctx context.Context, accountID, webhookID uuid.UUID, since,
 	until time.Time) ([]webhook.HourCount, error) {
@@ -190,6 +208,11 @@ func (w webhooks) Replay(ctx context.Context, by auth.Actor, r webhook.Replay,
 	named := len(r.EventIDs) > 0
 	ids := unique(r.EventIDs)
 	if !named {
+		var end func()
+		if end, err = w.beginReplay(ctx, by, r.AccountID); err != nil {
+			return 0, err
+		}
+		defer end()
 		if ids, err = w.replayable(ctx, r); err != nil {
 			return 0, failed(ctx, "select what to replay", err)
 		}
@@ -219,6 +242,35 @@ func (w webhooks) Replay(ctx context.Context, by auth.Actor, r webhook.Replay,
 		recorded = recorded || n > 0
 	}
 	return scheduled, nil
+}
+
+// replayLease is how long an account's replay of a time range keeps other ones away if its server crashes. It is more
+// than the slices of a replay can take.
+const replayLease = 2 * time.Minute
+
+// beginReplay begins the only replay of a time range of the account, on any server. It returns webhook.ErrReplaying if
+// there is one already.
+func (w webhooks) beginReplay(ctx context.Context, by auth.Actor, accountID uuid.UUID) (end func(), err error) {
+	holder := uuid.New()
+	take := takeLease("replay_leases", "account_id", w.engine.dialect())
+	err = auth.BoundWrite(ctx, func(ctx context.Context) error {
+		err := w.write(ctx, by, held{}, func(tx *gorm.DB) error {
+			taken := tx.Exec(take, accountID, holder, replayLease.Microseconds())
+			if taken.Error == nil && taken.RowsAffected == 0 {
+				return webhook.ErrReplaying()
+			}
+			return taken.Error
+		})
+		return failed(ctx, "begin a replay", err)
+	})
+	return func() {
+		// The request may have ended meanwhile. A lease that stays ends by itself.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auth.WriteTimeout)
+		defer cancel()
+		_ = w.write(ctx, queueing, held{}, func(tx *gorm.DB) error {
+			return tx.Exec("DELETE FROM replay_leases WHERE account_id = ? AND holder = ?", accountID, holder).Error
+		})
+	}, err
 }
 
 // replayable returns the events of a time range that r selects, newest first. It locks nothing.

@@ -30,6 +30,14 @@ func deliveriesTo(t testing.TB, db *gormdb.DB, hook webhook.Webhook, f webhook.D
 	if check.Equal(t, counts[hook.ID], int64(len(list)), "the count of deliveries"); err != nil {
 		t.Fatal(err)
 	}
+	byState := map[webhook.DeliveryState]int64{}
+	for _, d := range list {
+		byState[d.State]++
+	}
+	states, err := db.Webhooks().CountStates(t.Context(), hook.AccountID, hook.ID, f)
+	if check.Equal(t, states, byState, "the counts by state"); err != nil {
+		t.Fatal(err)
+	}
 	return list
 }
 

@@ -138,3 +138,49 @@ func TestReplayInSlices(t *testing.T) {
 		}
 	})
 }
+
+// One replay of a time range is scheduled at a time in an account, whichever servers are asked: another one is refused
+// at once. Named events and other accounts do not wait. The lease of a server that crashed ends.
+func TestOneReplayOfAnAccountAtATime(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		r := newReplayWorld(t, url)
+		everything := func(*webhook.Replay) {}
+		lease := func(sqlite, postgres string) {
+			t.Helper()
+			dbtest.Exec(t, url, "DELETE FROM replay_leases; INSERT INTO replay_leases SELECT id, '"+uuid.NewString()+"', "+sqlite+
+				" FROM accounts", "DELETE FROM replay_leases; INSERT INTO replay_leases SELECT id, '"+uuid.NewString()+"', "+
+				postgres+" FROM accounts")
+		}
+		lease("9e15", "now() + interval '1 minute'")
+		n, err := r.replay(t, everything)
+		if fault.KindOf(err) != fault.Conflict || n != 0 {
+			t.Errorf("a replay beside another: got %d, %v, want kind %s", n, err, fault.Conflict)
+		}
+		r.replays(t, 1, ids(r.tokens[0]))
+		lease("0", "now() - interval '1 second'")
+		r.replays(t, len(r.tokens), everything)
+		r.replays(t, len(r.tokens), everything)
+
+		other := dbtest.Open(t, url)
+		answered := make(chan error, 8)
+		for i := range cap(answered) {
+			server := []*gormdb.DB{r.db, other}[i%2]
+			go func() {
+				_, err := replayWorld{db: server, hook: r.hook}.replay(t, everything)
+				answered <- err
+			}()
+		}
+		scheduled := 0
+		for range cap(answered) {
+			err := <-answered
+			if err == nil {
+				scheduled++
+			} else if fault.KindOf(err) != fault.Conflict {
+				t.Errorf("a replay beside others: got %v, want kind %s", err, fault.Conflict)
+			}
+		}
+		if scheduled == 0 {
+			t.Error("replays at once: all were refused, want one scheduled at least")
+		}
+	})
+}

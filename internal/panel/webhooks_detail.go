@@ -172,18 +172,11 @@ func (h *webhookDetailHandler) showDetail(q *request, status int, w webhook.Webh
 
 // counts counts the deliveries of a webhook by state.
 func (h *webhookHandler) counts(q *request, w webhook.Webhook) (deliveryCounts, error) {
-	var c deliveryCounts
-	for state, to := range map[webhook.DeliveryState]*int{webhook.Pending: &c.Pending,
-		webhook.Delivered: &c.Delivered, webhook.Dead: &c.Dead} {
-		n, err := h.webhooks.CountDeliveries(q.r.Context(), q.by, w.ID,
-			webhook.DeliveryFilter{States: []webhook.DeliveryState{state}})
-		if err != nil {
-			return c, err
-		}
-		*to = int(n)
-	}
+	n, err := h.webhooks.CountStates(q.r.Context(), q.by, w.ID)
+	c := deliveryCounts{Pending: int(n[webhook.Pending]), Delivered: int(n[webhook.Delivered]),
+		Dead: int(n[webhook.Dead])}
 	c.All = c.Pending + c.Delivered + c.Dead
-	return c, nil
+	return c, err
 }
 
 // addDeliveries adds the filter and one page of the deliveries that it selects.

@@ -12,6 +12,12 @@ func ErrDisabled() *fault.Error {
 	return fault.Errorf(fault.Conflict, "This webhook is disabled. Enable it first.").On("webhookId")
 }
 
+// ErrReplaying is the error of a replay of a time range while another one of the account is being scheduled.
+func ErrReplaying() *fault.Error {
+	return fault.Errorf(fault.Conflict,
+		"Another replay of this account is being scheduled. Send this one again in a few seconds.")
+}
+
 // ErrNoEvent is the error for an ID of an event that cannot be delivered to the webhook: the account has none with the
 // ID, or the webhook's types do not select it and it was never delivered to the webhook.
 func ErrNoEvent() *fault.Error {

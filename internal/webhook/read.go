@@ -94,6 +94,17 @@ func (s *Service) CountDeliveriesOf(ctx context.Context, by *auth.Principal, ids
 	return s.repo.CountDeliveries(ctx, by.AccountID, ids, f)
 }
 
+// CountStates returns the number of a webhook's deliveries in each state that the principal sees, all at one moment: a
+// delivery whose state changes meanwhile is counted once.
+func (s *Service) CountStates(ctx context.Context, by *auth.Principal,
+	id uuid.UUID) (map[DeliveryState]int64, error) {
+	f, err := visible(by, DeliveryFilter{})
+	if err != nil {
+		return nil, err
+	}
+	return s.repo.CountStates(ctx, by.AccountID, id, f)
+}
+
 // visible checks a filter and limits it to events that the principal may read.
 func visible(by *auth.Principal, f DeliveryFilter) (DeliveryFilter, error) {
 	if err := MayRead(by); err != nil {

@@ -5,7 +5,6 @@ import (
 	"io"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,7 +38,6 @@ type Service struct {
 	now      clock.Clock
 	checkURL func(ctx context.Context, text string) error
 	most     int
-	replays  replays
 }
 
 // NewService returns a service.
@@ -314,13 +312,6 @@ func (s *Service) Replay(ctx context.Context, by *auth.Principal, req ReplayRequ
 	if w.State == Disabled {
 		return 0, ErrDisabled()
 	}
-	if len(req.EventIDs) == 0 {
-		end, err := s.replays.begin(by.AccountID)
-		if err != nil {
-			return 0, err
-		}
-		defer end()
-	}
 	r := Replay{AccountID: by.AccountID, WebhookID: req.WebhookID, Since: req.Since, Until: req.Until,
 		States: req.States, Readable: receivable(by), Limit: MaxReplay}
 	r.EventIDs = slices.Compact(slices.SortedFunc(slices.Values(req.EventIDs),
@@ -330,32 +321,6 @@ func (s *Service) Replay(ctx context.Context, by *auth.Principal, req ReplayRequ
 			audit.Detail{Name: "scheduled", Value: strconv.Itoa(scheduled)})
 	})
 	return scheduled, onWebhookID(err)
-}
-
-// replays are the accounts for which a replay of a time range is being scheduled, which can take a second. Several at a
-// time would wait for each other, on SQLite for longer than a change may take. It is safe for concurrent use.
-type replays struct {
-	mu       sync.Mutex
-	accounts map[uuid.UUID]bool
-}
-
-// begin begins the only replay of the account. It returns fault.Conflict if there is one already.
-func (r *replays) begin(accountID uuid.UUID) (end func(), err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.accounts[accountID] {
-		return nil, fault.Errorf(fault.Conflict,
-			"Another replay of this account is being scheduled. Send this one again in a few seconds.")
-	}
-	if r.accounts == nil {
-		r.accounts = map[uuid.UUID]bool{}
-	}
-	r.accounts[accountID] = true
-	return func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.accounts, accountID)
-	}, nil
 }
 
 // onWebhookID names the field of the error of a webhook that does not exist as the input of a replay does.

@@ -188,6 +188,8 @@ type Repository interface {
 		w paging.Window, attempts bool) (map[uuid.UUID]paging.Page[Delivery], error)
 	CountDeliveries(ctx context.Context, accountID uuid.UUID, webhookIDs []uuid.UUID,
 		f DeliveryFilter) (map[uuid.UUID]int64, error)
+	// CountStates counts a webhook's deliveries by state, all at one moment.
+	CountStates(ctx context.Context, accountID, webhookID uuid.UUID, f DeliveryFilter) (map[DeliveryState]int64, error)
 	// History counts attempts by hour from the hour of since on, oldest first, including hours without any.
 	History(ctx context.Context, accountID, webhookID uuid.UUID, since, until time.Time) ([]HourCount, error)
 
@@ -195,7 +197,8 @@ type Repository interface {
 	// delivery whose attempt is in flight stays scheduled and is not attempted twice at a time. If there are more than
 	// the limit, it schedules those of the newest events. It returns fault.NotFound as Change does, ErrDisabled for a
 	// webhook that is disabled, and ErrNoEvent for an event that cannot be replayed. event makes the event that records
-	// a replay of at least one delivery.
+	// a replay of at least one delivery. A replay without EventIDs is of a time range: Replay returns ErrReplaying
+	// while another one of the account is being scheduled, on any server.
 	//
 	// Replay schedules many deliveries in several transactions, each within auth.WriteTimeout, so that others write in
 	// between. Each selects its events again by what is true then. The first one stores the event with the number of
