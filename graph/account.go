@@ -78,6 +78,9 @@ func storeFilter(f *model.StoreFilterInput) (account.StoreFilter, error) {
 	return account.StoreFilter{IDs: object.ParseStores(f.Ids), Hashes: f.StoreHashes}, faults.Err()
 }
 
+// oneStore returns a store without siblings.
+func oneStore(s account.Store) object.Store { return object.NewStores([]account.Store{s})(s) }
+
 func storeKeys(stores []account.Store) []uuid.UUID {
 	keys := make([]uuid.UUID, len(stores))
 	for i, s := range stores {

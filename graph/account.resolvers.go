@@ -96,11 +96,40 @@ func (r *storeResolver) Owner(ctx context.Context, obj *object.Store) (*object.U
 	return &owner, nil
 }
 
+func (r *storeMutationsResolver) CreateStore(ctx context.Context, obj *model.StoreMutations, input model.CreateStoreInput) (*model.CreateStoreResult, error) {
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	created, err := r.users.CreateStore(ctx, by, input.Name)
+	if err != nil {
+		return nil, inInput(err)
+	}
+	return &model.CreateStoreResult{Store: oneStore(created)}, nil
+}
+
+func (r *storeMutationsResolver) UpdateStore(ctx context.Context, obj *model.StoreMutations, input model.UpdateStoreInput) (*model.UpdateStoreResult, error) {
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	updated, err := r.users.UpdateStore(ctx, by, object.ParseStore(input.StoreID), user.StoreUpdate{Name: input.Name})
+	if err != nil {
+		return nil, inInput(err)
+	}
+	return &model.UpdateStoreResult{Store: oneStore(updated)}, nil
+}
+
 func (r *Resolver) Account() generated.AccountResolver { return &accountResolver{r} }
 
 func (r *Resolver) Store() generated.StoreResolver { return &storeResolver{r} }
 
+func (r *Resolver) StoreMutations() generated.StoreMutationsResolver {
+	return &storeMutationsResolver{r}
+}
+
 type (
-	accountResolver struct{ *Resolver }
-	storeResolver   struct{ *Resolver }
+	accountResolver        struct{ *Resolver }
+	storeResolver          struct{ *Resolver }
+	storeMutationsResolver struct{ *Resolver }
 )

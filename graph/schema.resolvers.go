@@ -22,6 +22,10 @@ func (r *mutationResolver) Account(ctx context.Context) (*model.AccountMutations
 	return &model.AccountMutations{}, nil
 }
 
+func (r *mutationResolver) Store(ctx context.Context) (*model.StoreMutations, error) {
+	return &model.StoreMutations{}, nil
+}
+
 func (r *mutationResolver) Checkout(ctx context.Context) (*model.CheckoutMutations, error) {
 	return &model.CheckoutMutations{}, nil
 }

@@ -192,7 +192,7 @@ func (r *Resolver) transferred(ctx context.Context, by *auth.Principal,
 	done user.Transfer) *model.TransferOwnershipResult {
 	result := &model.TransferOwnershipResult{Account: *r.account(ctx, by)}
 	if done.Store != nil {
-		shown := object.NewStores([]account.Store{*done.Store})(*done.Store)
+		shown := oneStore(*done.Store)
 		result.Store = &shown
 	}
 	return result

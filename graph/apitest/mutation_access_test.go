@@ -42,6 +42,8 @@ var effective = map[string]string{
 	"AccountMutations.addUserToAccount":     `input: {email: "<away.user0.email>"}`,
 	"AccountMutations.transferOwnership":    `input: {userId: "<user2>", storeId: "<store2>"}`,
 	"AccountMutations.updateAccount":        `input: {offboardingPolicy: REVOKE_TOKENS}`,
+	"StoreMutations.createStore":            `input: {name: "Made"}`,
+	"StoreMutations.updateStore":            `input: {storeId: "<store0>", name: "Another"}`,
 	"UserMutations.createUser":              `input: {email: "made@acme.example", firstName: "Made", lastName: "Here", locale: "en"}`,
 	"UserMutations.createUserWithPassword":  `input: {email: "made@acme.example", firstName: "Made", lastName: "Here", locale: "en", password: "a long sentence", passwordConfirmation: "a long sentence"}`,
 	"UserMutations.addUserToStore":          `input: {storeId: "<store0>", user: {id: "<user2>"}}`,

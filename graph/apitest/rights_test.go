@@ -31,6 +31,9 @@ var rights = map[string]right{
 	"AccountMutations.transferOwnership":     {storeOwner: true},
 	"AccountMutations.updateAccount":         {},
 
+	"StoreMutations.createStore": {scopes: []string{"account_stores_write"}},
+	"StoreMutations.updateStore": {scopes: []string{"account_stores_write"}},
+
 	"UserMutations.createUser":              {scopes: []string{"account_users_write"}, permission: "Add_User"},
 	"UserMutations.createUserWithPassword":  {scopes: []string{"account_users_write"}, permission: "Add_User"},
 	"UserMutations.addUserToStore":          {scopes: []string{"account_users_write"}, permission: "Add_User"},

@@ -47,6 +47,10 @@ type StoreResolver interface {
 	Apps(ctx context.Context, obj *object.Store, before *string, after *string, first *int, last *int) (*object.AppsConnection, error)
 	Users(ctx context.Context, obj *object.Store, before *string, after *string, first *int, last *int) (*object.StoreUserConnection, error)
 }
+type StoreMutationsResolver interface {
+	CreateStore(ctx context.Context, obj *model.StoreMutations, input model.CreateStoreInput) (*model.CreateStoreResult, error)
+	UpdateStore(ctx context.Context, obj *model.StoreMutations, input model.UpdateStoreInput) (*model.UpdateStoreResult, error)
+}
 
 // endregion ************************** generated!.gotpl **************************
 
@@ -557,6 +561,34 @@ func (ec *executionContext) field_Account_webhooks_args(ctx context.Context, raw
 		return nil, err
 	}
 	args["last"] = arg3
+	return args, nil
+}
+
+func (ec *executionContext) field_StoreMutations_createStore_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.CreateStoreInput, error) {
+			return ec.unmarshalNCreateStoreInput2latchkeyᚋgraphᚋmodelᚐCreateStoreInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_StoreMutations_updateStore_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.UpdateStoreInput, error) {
+			return ec.unmarshalNUpdateStoreInput2latchkeyᚋgraphᚋmodelᚐUpdateStoreInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
 	return args, nil
 }
 
@@ -1458,6 +1490,38 @@ func (ec *executionContext) fieldContext_AccountInfo_name(_ context.Context, fie
 	return graphql.NewScalarFieldContext("AccountInfo", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
+func (ec *executionContext) _CreateStoreResult_store(ctx context.Context, field graphql.CollectedField, obj *model.CreateStoreResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CreateStoreResult_store(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Store, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v object.Store) graphql.Marshaler {
+			return ec.marshalNStore2latchkeyᚋgraphᚋobjectᚐStore(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CreateStoreResult_store(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CreateStoreResult",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Store(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Store_id(ctx context.Context, field graphql.CollectedField, obj *object.Store) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1810,6 +1874,94 @@ func (ec *executionContext) fieldContext_StoreEdge_cursor(_ context.Context, fie
 	return graphql.NewScalarFieldContext("StoreEdge", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
+func (ec *executionContext) _StoreMutations_createStore(ctx context.Context, field graphql.CollectedField, obj *model.StoreMutations) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_StoreMutations_createStore(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.StoreMutations().CreateStore(ctx, obj, fc.Args["input"].(model.CreateStoreInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.CreateStoreResult) graphql.Marshaler {
+			return ec.marshalOCreateStoreResult2ᚖlatchkeyᚋgraphᚋmodelᚐCreateStoreResult(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_StoreMutations_createStore(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "StoreMutations",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CreateStoreResult(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_StoreMutations_createStore_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _StoreMutations_updateStore(ctx context.Context, field graphql.CollectedField, obj *model.StoreMutations) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_StoreMutations_updateStore(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.StoreMutations().UpdateStore(ctx, obj, fc.Args["input"].(model.UpdateStoreInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.UpdateStoreResult) graphql.Marshaler {
+			return ec.marshalOUpdateStoreResult2ᚖlatchkeyᚋgraphᚋmodelᚐUpdateStoreResult(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_StoreMutations_updateStore(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "StoreMutations",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UpdateStoreResult(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_StoreMutations_updateStore_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _UpdateAccountResult_account(ctx context.Context, field graphql.CollectedField, obj *model.UpdateAccountResult) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1842,9 +1994,71 @@ func (ec *executionContext) fieldContext_UpdateAccountResult_account(_ context.C
 	return fc, nil
 }
 
+func (ec *executionContext) _UpdateStoreResult_store(ctx context.Context, field graphql.CollectedField, obj *model.UpdateStoreResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_UpdateStoreResult_store(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Store, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v object.Store) graphql.Marshaler {
+			return ec.marshalNStore2latchkeyᚋgraphᚋobjectᚐStore(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_UpdateStoreResult_store(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "UpdateStoreResult",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Store(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 // endregion **************************** field.gotpl *****************************
 
 // region    **************************** input.gotpl *****************************
+
+func (ec *executionContext) unmarshalInputCreateStoreInput(ctx context.Context, obj any) (model.CreateStoreInput, error) {
+	var it model.CreateStoreInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"name"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "name":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("name"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Name = data
+		}
+	}
+	return it, nil
+}
 
 func (ec *executionContext) unmarshalInputStoreFilterInput(ctx context.Context, obj any) (model.StoreFilterInput, error) {
 	var it model.StoreFilterInput
@@ -1908,6 +2122,43 @@ func (ec *executionContext) unmarshalInputUpdateAccountInput(ctx context.Context
 				return it, err
 			}
 			it.OffboardingPolicy = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputUpdateStoreInput(ctx context.Context, obj any) (model.UpdateStoreInput, error) {
+	var it model.UpdateStoreInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"storeId", "name"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "storeId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("storeId"))
+			data, err := ec.unmarshalNID2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.StoreID = data
+		case "name":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("name"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Name = data
 		}
 	}
 	return it, nil
@@ -2681,6 +2932,44 @@ func (ec *executionContext) _AccountInfo(ctx context.Context, sel ast.SelectionS
 	return out
 }
 
+var createStoreResultImplementors = []string{"CreateStoreResult"}
+
+func (ec *executionContext) _CreateStoreResult(ctx context.Context, sel ast.SelectionSet, obj *model.CreateStoreResult) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, createStoreResultImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CreateStoreResult")
+		case "store":
+			out.Values[i] = ec._CreateStoreResult_store(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var storeImplementors = []string{"Store", "Node"}
 
 func (ec *executionContext) _Store(ctx context.Context, sel ast.SelectionSet, obj *object.Store) graphql.Marshaler {
@@ -2967,6 +3256,49 @@ func (ec *executionContext) _StoreEdge(ctx context.Context, sel ast.SelectionSet
 	return out
 }
 
+var storeMutationsImplementors = []string{"StoreMutations"}
+
+func (ec *executionContext) _StoreMutations(ctx context.Context, sel ast.SelectionSet, obj *model.StoreMutations) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, storeMutationsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("StoreMutations")
+		case "createStore":
+			out.Values[i] = ec._StoreMutations_createStore(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "updateStore":
+			out.Values[i] = ec._StoreMutations_updateStore(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var updateAccountResultImplementors = []string{"UpdateAccountResult"}
 
 func (ec *executionContext) _UpdateAccountResult(ctx context.Context, sel ast.SelectionSet, obj *model.UpdateAccountResult) graphql.Marshaler {
@@ -2981,6 +3313,44 @@ func (ec *executionContext) _UpdateAccountResult(ctx context.Context, sel ast.Se
 			out.Values[i] = graphql.MarshalString("UpdateAccountResult")
 		case "account":
 			out.Values[i] = ec._UpdateAccountResult_account(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var updateStoreResultImplementors = []string{"UpdateStoreResult"}
+
+func (ec *executionContext) _UpdateStoreResult(ctx context.Context, sel ast.SelectionSet, obj *model.UpdateStoreResult) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, updateStoreResultImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("UpdateStoreResult")
+		case "store":
+			out.Values[i] = ec._UpdateStoreResult_store(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -3056,6 +3426,11 @@ func (ec *executionContext) marshalNAccountFeature2ᚕlatchkeyᚋinternalᚋscop
 	return ret
 }
 
+func (ec *executionContext) unmarshalNCreateStoreInput2latchkeyᚋgraphᚋmodelᚐCreateStoreInput(ctx context.Context, v any) (model.CreateStoreInput, error) {
+	res, err := ec.unmarshalInputCreateStoreInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) unmarshalNOffboardingPolicy2latchkeyᚋinternalᚋaccountᚐOffboardingPolicy(ctx context.Context, v any) (account.OffboardingPolicy, error) {
 	tmp, err := scalar.UnmarshalString(v)
 	res := account.OffboardingPolicy(tmp)
@@ -3075,6 +3450,11 @@ func (ec *executionContext) marshalNOffboardingPolicy2latchkeyᚋinternalᚋacco
 
 func (ec *executionContext) unmarshalNUpdateAccountInput2latchkeyᚋgraphᚋmodelᚐUpdateAccountInput(ctx context.Context, v any) (model.UpdateAccountInput, error) {
 	res, err := ec.unmarshalInputUpdateAccountInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNUpdateStoreInput2latchkeyᚋgraphᚋmodelᚐUpdateStoreInput(ctx context.Context, v any) (model.UpdateStoreInput, error) {
+	res, err := ec.unmarshalInputUpdateStoreInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 

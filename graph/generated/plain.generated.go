@@ -413,6 +413,12 @@ var plainTypes = plain.Types{
 			"eventSource": {Number: 1, Object: "AwsEventSource"},
 		},
 	},
+	"CreateStoreResult": {
+		Conditions: []string{"CreateStoreResult"},
+		Fields: map[string]plain.Field{
+			"store": {Number: 1, Object: "Store"},
+		},
+	},
 	"CreateUserResult": {
 		Conditions: []string{"CreateUserResult"},
 		Fields: map[string]plain.Field{
@@ -765,6 +771,10 @@ var plainTypes = plain.Types{
 			"cursor": {Number: 2},
 		},
 	},
+	"StoreMutations": {
+		Conditions: []string{"StoreMutations"},
+		Fields:     map[string]plain.Field{},
+	},
 	"StoreRoleInfo": {
 		Conditions: []string{"StoreRoleInfo"},
 		Fields: map[string]plain.Field{
@@ -903,6 +913,12 @@ var plainTypes = plain.Types{
 		Conditions: []string{"UpdateApiTokenResult"},
 		Fields: map[string]plain.Field{
 			"apiToken": {Number: 1, Object: "ApiToken"},
+		},
+	},
+	"UpdateStoreResult": {
+		Conditions: []string{"UpdateStoreResult"},
+		Fields: map[string]plain.Field{
+			"store": {Number: 1, Object: "Store"},
 		},
 	},
 	"UpdateUserResult": {
@@ -2444,6 +2460,25 @@ func (ec *executionContext) plainCreateEventSourceResult(ctx context.Context, b 
 	return sel.Close(b), true
 }
 
+func (ec *executionContext) plainCreateStoreResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.CreateStoreResult) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"CreateStoreResult"`...)
+		case 1: // store
+			if b, ok = ec.plainStore(ctx, b, f.Sub, &obj.Store); !ok {
+				return b, false
+			}
+
+		}
+	}
+	return sel.Close(b), true
+}
+
 func (ec *executionContext) plainCreateUserResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.CreateUserResult) ([]byte, bool) {
 	var ok bool
 	_ = ok
@@ -3848,6 +3883,20 @@ func (ec *executionContext) plainStoreEdge(ctx context.Context, b []byte, sel pl
 	return sel.Close(b), true
 }
 
+func (ec *executionContext) plainStoreMutations(ctx context.Context, b []byte, sel plain.Selection, obj *model.StoreMutations) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"StoreMutations"`...)
+		}
+	}
+	return sel.Close(b), true
+}
+
 func (ec *executionContext) plainStoreRoleInfo(ctx context.Context, b []byte, sel plain.Selection, obj *object.StoreRoleInfo) ([]byte, bool) {
 	var ok bool
 	_ = ok
@@ -4413,6 +4462,25 @@ func (ec *executionContext) plainUpdateApiTokenResult(ctx context.Context, b []b
 			b = append(b, `"UpdateApiTokenResult"`...)
 		case 1: // apiToken
 			if b, ok = ec.plainApiToken(ctx, b, f.Sub, &obj.APIToken); !ok {
+				return b, false
+			}
+
+		}
+	}
+	return sel.Close(b), true
+}
+
+func (ec *executionContext) plainUpdateStoreResult(ctx context.Context, b []byte, sel plain.Selection, obj *model.UpdateStoreResult) ([]byte, bool) {
+	var ok bool
+	_ = ok
+	for i := range sel {
+		f := &sel[i]
+		b = append(b, f.Key...)
+		switch f.Number {
+		case plain.Typename:
+			b = append(b, `"UpdateStoreResult"`...)
+		case 1: // store
+			if b, ok = ec.plainStore(ctx, b, f.Sub, &obj.Store); !ok {
 				return b, false
 			}
 
@@ -6263,6 +6331,34 @@ func (ec *executionContext) marshalNStoreConnection2ᚖlatchkeyᚋgraphᚋobject
 	return ec._StoreConnection(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNStoreMutations2latchkeyᚋgraphᚋmodelᚐStoreMutations(ctx context.Context, sel ast.SelectionSet, v model.StoreMutations) graphql.Marshaler {
+	if s, ok := plainTypes.Select(ec.OperationContext, "StoreMutations", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainStoreMutations(ctx, b, s, &v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._StoreMutations(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNStoreMutations2ᚖlatchkeyᚋgraphᚋmodelᚐStoreMutations(ctx context.Context, sel ast.SelectionSet, v *model.StoreMutations) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "StoreMutations", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainStoreMutations(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._StoreMutations(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNStoreRoleInfo2latchkeyᚋgraphᚋobjectᚐStoreRoleInfo(ctx context.Context, sel ast.SelectionSet, v object.StoreRoleInfo) graphql.Marshaler {
 	if s, ok := plainTypes.Select(ec.OperationContext, "StoreRoleInfo", sel); ok {
 		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
@@ -7395,6 +7491,20 @@ func (ec *executionContext) marshalOCreateEventSourceResult2ᚖlatchkeyᚋgraph�
 	return ec._CreateEventSourceResult(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalOCreateStoreResult2ᚖlatchkeyᚋgraphᚋmodelᚐCreateStoreResult(ctx context.Context, sel ast.SelectionSet, v *model.CreateStoreResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "CreateStoreResult", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainCreateStoreResult(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._CreateStoreResult(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalOCreateUserResult2ᚖlatchkeyᚋgraphᚋmodelᚐCreateUserResult(ctx context.Context, sel ast.SelectionSet, v *model.CreateUserResult) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -8118,6 +8228,20 @@ func (ec *executionContext) marshalOUpdateApiTokenResult2ᚖlatchkeyᚋgraphᚋm
 		}
 	}
 	return ec._UpdateApiTokenResult(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOUpdateStoreResult2ᚖlatchkeyᚋgraphᚋmodelᚐUpdateStoreResult(ctx context.Context, sel ast.SelectionSet, v *model.UpdateStoreResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	if s, ok := plainTypes.Select(ec.OperationContext, "UpdateStoreResult", sel); ok {
+		if m := plain.Marshal(func(b []byte) ([]byte, bool) {
+			return ec.plainUpdateStoreResult(ctx, b, s, v)
+		}); m != nil {
+			return m
+		}
+	}
+	return ec._UpdateStoreResult(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalOUpdateUserResult2ᚖlatchkeyᚋgraphᚋmodelᚐUpdateUserResult(ctx context.Context, sel ast.SelectionSet, v *model.UpdateUserResult) graphql.Marshaler {

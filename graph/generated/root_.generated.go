@@ -35,6 +35,7 @@ type ResolverRoot interface {
 	Query() QueryResolver
 	RevokeApiTokensResult() RevokeApiTokensResultResolver
 	Store() StoreResolver
+	StoreMutations() StoreMutationsResolver
 	StoreUser() StoreUserResolver
 	SubscriptionMutations() SubscriptionMutationsResolver
 	SystemMutations() SystemMutationsResolver
@@ -86,6 +87,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputCreateChargeInput,
 		ec.unmarshalInputCreateCheckoutInput,
 		ec.unmarshalInputCreateEventSourceInput,
+		ec.unmarshalInputCreateStoreInput,
 		ec.unmarshalInputCreateUserInput,
 		ec.unmarshalInputCreateUserWithPasswordInput,
 		ec.unmarshalInputCreateWebhookInput,
@@ -118,6 +120,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputTransferOwnershipInput,
 		ec.unmarshalInputUpdateAccountInput,
 		ec.unmarshalInputUpdateApiTokenInput,
+		ec.unmarshalInputUpdateStoreInput,
 		ec.unmarshalInputUpdateUserInput,
 		ec.unmarshalInputUpdateWebhookInput,
 		ec.unmarshalInputUserFilterInput,
@@ -281,6 +284,8 @@ field that fails is null and has an entry in ` + "`" + `errors` + "`" + `. Its f
 type Mutation @requires(scopes: [], ownStore: true) {
   "Mutations of the account's users."
   account: AccountMutations!
+  "Mutations of the account's stores."
+  store: StoreMutations!
   "Mutations of checkouts, which ask a merchant to pay for an app."
   checkout: CheckoutMutations!
   "Mutations of subscriptions."
@@ -425,6 +430,50 @@ input UpdateAccountInput {
 type UpdateAccountResult {
   "The account."
   account: Account!
+}
+
+"Mutations of the account's stores."
+type StoreMutations {
+  """
+  Adds a store to the account. The account's owner owns it, with every permission there, until the ownership is
+  transferred. Requires the ` + "`" + `account_stores_write` + "`" + ` scope.
+  """
+  createStore(
+    "The new store."
+    input: CreateStoreInput!
+  ): CreateStoreResult @requires(scopes: ["account_stores_write"])
+
+  "Updates a store. Omitted fields are left unchanged. Requires the ` + "`" + `account_stores_write` + "`" + ` scope."
+  updateStore(
+    "The store and its new values."
+    input: UpdateStoreInput!
+  ): UpdateStoreResult @requires(scopes: ["account_stores_write"])
+}
+
+"A new store. An account can have at most 10,000 stores."
+input CreateStoreInput {
+  "The store's name: one line of 1 to 255 characters. Spaces around it are removed."
+  name: String!
+}
+
+"A new store."
+type CreateStoreResult {
+  "The store. Its ` + "`" + `storeHash` + "`" + ` is chosen by Latchkey."
+  store: Store!
+}
+
+"A store and its new values. Omitted fields are left unchanged."
+input UpdateStoreInput {
+  "The ID of the store, or its hash."
+  storeId: ID!
+  "The store's name: one line of 1 to 255 characters. Spaces around it are removed."
+  name: String
+}
+
+"The store after the update."
+type UpdateStoreResult {
+  "The store."
+  store: Store!
 }
 
 "The optional features of an account."
@@ -4410,6 +4459,14 @@ func (ec *executionContext) childFields_CreateEventSourceResult(ctx context.Cont
 	return nil, fmt.Errorf("no field named %q was found under type CreateEventSourceResult", field.Name)
 }
 
+func (ec *executionContext) childFields_CreateStoreResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "store":
+		return ec.fieldContext_CreateStoreResult_store(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreateStoreResult", field.Name)
+}
+
 func (ec *executionContext) childFields_CreateUserResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "user":
@@ -4960,6 +5017,16 @@ func (ec *executionContext) childFields_StoreEdge(ctx context.Context, field gra
 	return nil, fmt.Errorf("no field named %q was found under type StoreEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_StoreMutations(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "createStore":
+		return ec.fieldContext_StoreMutations_createStore(ctx, field)
+	case "updateStore":
+		return ec.fieldContext_StoreMutations_updateStore(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StoreMutations", field.Name)
+}
+
 func (ec *executionContext) childFields_StoreRoleInfo(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "role":
@@ -5188,6 +5255,14 @@ func (ec *executionContext) childFields_UpdateApiTokenResult(ctx context.Context
 		return ec.fieldContext_UpdateApiTokenResult_apiToken(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UpdateApiTokenResult", field.Name)
+}
+
+func (ec *executionContext) childFields_UpdateStoreResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "store":
+		return ec.fieldContext_UpdateStoreResult_store(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpdateStoreResult", field.Name)
 }
 
 func (ec *executionContext) childFields_UpdateUserResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

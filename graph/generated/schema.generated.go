@@ -26,6 +26,7 @@ import (
 
 type MutationResolver interface {
 	Account(ctx context.Context) (*model.AccountMutations, error)
+	Store(ctx context.Context) (*model.StoreMutations, error)
 	Checkout(ctx context.Context) (*model.CheckoutMutations, error)
 	Subscription(ctx context.Context) (*model.SubscriptionMutations, error)
 	User(ctx context.Context) (*model.UserMutations, error)
@@ -164,6 +165,38 @@ func (ec *executionContext) fieldContext_Mutation_account(_ context.Context, fie
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_AccountMutations(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_store(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_store(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Mutation().Store(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.StoreMutations) graphql.Marshaler {
+			return ec.marshalNStoreMutations2ᚖlatchkeyᚋgraphᚋmodelᚐStoreMutations(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_store(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_StoreMutations(ctx, field)
 		},
 	}
 	return fc, nil
@@ -1204,6 +1237,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "account":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_account(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "store":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_store(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++

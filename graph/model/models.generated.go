@@ -314,6 +314,18 @@ type CreateEventSourceResult struct {
 	EventSource *object.AWSEventSource `json:"eventSource,omitempty"`
 }
 
+// A new store. An account can have at most 10,000 stores.
+type CreateStoreInput struct {
+	// The store's name: one line of 1 to 255 characters. Spaces around it are removed.
+	Name string `json:"name"`
+}
+
+// A new store.
+type CreateStoreResult struct {
+	// The store. Its `storeHash` is chosen by Latchkey.
+	Store object.Store `json:"store"`
+}
+
 // A user to create.
 type CreateUserInput struct {
 	// The email address. No user of the account may have it yet.
@@ -842,6 +854,10 @@ type StoreFilterInput struct {
 	StoreHashes []string `json:"storeHashes,omitempty"`
 }
 
+// Mutations of the account's stores.
+type StoreMutations struct {
+}
+
 // Conditions on subscriptions. A subscription must meet all that are set.
 type SubscriptionFiltersInput struct {
 	// Only subscriptions with one of these IDs, 50 at most.
@@ -936,6 +952,20 @@ type UpdateAPITokenInput struct {
 type UpdateAPITokenResult struct {
 	// The API token.
 	APIToken object.APIToken `json:"apiToken"`
+}
+
+// A store and its new values. Omitted fields are left unchanged.
+type UpdateStoreInput struct {
+	// The ID of the store, or its hash.
+	StoreID string `json:"storeId"`
+	// The store's name: one line of 1 to 255 characters. Spaces around it are removed.
+	Name *string `json:"name,omitempty"`
+}
+
+// The store after the update.
+type UpdateStoreResult struct {
+	// The store.
+	Store object.Store `json:"store"`
 }
 
 // The fields of a user to change. Omitted fields are left unchanged.

@@ -55,6 +55,13 @@ type storeRow struct {
 // TableName tells gorm the table.
 func (storeRow) TableName() string { return "stores" }
 
+func newStoreRow(s account.Store) storeRow {
+	return storeRow{
+		AccountID: s.AccountID, ID: s.ID, Hash: s.Hash, Name: s.Name, OwnerID: s.OwnerID, Status: string(s.Status),
+		CreatedAt: instant{s.CreatedAt},
+	}
+}
+
 func (r storeRow) store() account.Store {
 	return account.Store{
 		ID: r.ID, AccountID: r.AccountID, Hash: r.Hash, Name: r.Name, OwnerID: r.OwnerID,

@@ -205,10 +205,7 @@ func (m manifests) SaveAccount(ctx context.Context, a account.Account) error {
 
 // SaveStore inserts or updates a store. Its account must exist.
 func (m manifests) SaveStore(ctx context.Context, s account.Store) error {
-	row := storeRow{
-		AccountID: s.AccountID, ID: s.ID, Hash: s.Hash, Name: s.Name, OwnerID: s.OwnerID, Status: string(s.Status),
-		CreatedAt: instant{s.CreatedAt},
-	}
+	row := newStoreRow(s)
 	differs := func(tx *gorm.DB) *gorm.DB {
 		return tx.Table("stores").Where("account_id = ? AND id = ? AND status <> ?", row.AccountID, row.ID, row.Status)
 	}

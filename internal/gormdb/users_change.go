@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
@@ -282,6 +283,27 @@ func (c userChange) SetOwner(ctx context.Context, storeID, userID uuid.UUID) err
 		return missing
 	}
 	return failed(ctx, "change the owner", done.Error)
+}
+
+// CountStores returns the number of the account's stores.
+func (c userChange) CountStores(ctx context.Context) (n int64, err error) {
+	err = c.tx.WithContext(ctx).Table("stores").Where("account_id = ?", c.accountID).Count(&n).Error
+	return n, failed(ctx, "count stores", err)
+}
+
+// AddStore inserts a store unless another one has the hash.
+func (c userChange) AddStore(ctx context.Context, s account.Store) (bool, error) {
+	row := newStoreRow(s)
+	row.AccountID = c.accountID
+	unlessTaken := clause.OnConflict{Columns: []clause.Column{{Name: "hash"}}, DoNothing: true}
+	done := c.writing(ctx).Clauses(unlessTaken).Create(&row)
+	return done.RowsAffected > 0, failed(ctx, "insert store", done.Error)
+}
+
+// RenameStore changes the name of a store.
+func (c userChange) RenameStore(ctx context.Context, storeID uuid.UUID, name string) error {
+	q := c.writing(ctx).Table("stores").Where("account_id = ? AND id = ?", c.accountID, storeID)
+	return failed(ctx, "rename store", q.Update("name", name).Error)
 }
 
 // Record inserts audit events.

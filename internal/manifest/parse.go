@@ -114,7 +114,7 @@ func (p *parser) app(n *strictyaml.Node) App {
 
 func (p *parser) store(n *strictyaml.Node, a Account) Store {
 	m := p.Mapping(n, "a store", "hash", "name", "status", "owner", "users", "apps", "legacy_api_accounts")
-	s := Store{Line: n.Line, Name: m.Text("name", user.ValidName, nameRule),
+	s := Store{Line: n.Line, Name: m.Text("name", user.ValidStoreName, storeNameRule),
 		Status: strictyaml.Choice(m, "status", inBusiness), Apps: p.appRefs(m)}
 	if s.Hash = m.Text("hash", ValidHash, "is not 4 to 32 lowercase letters and digits"); s.Hash != "" {
 		p.stores.Again(&p.Faults, s.Hash, m.LineOf("hash"), "store "+s.Hash)
@@ -165,7 +165,11 @@ func (p *parser) appRefs(m strictyaml.Mapping) []AppRef {
 	return refs
 }
 
-var nameRule = fmt.Sprintf("is not a single line of 1 to %d characters without leading or trailing space", user.MaxName)
+var nameRule, storeNameRule = lineRule(user.MaxName), lineRule(user.MaxStoreName)
+
+func lineRule(most int) string {
+	return fmt.Sprintf("is not a single line of 1 to %d characters without leading or trailing space", most)
+}
 
 // ValidHash reports whether text is a valid store hash.
 func ValidHash(text string) bool { return account.ValidHash(text) }

@@ -16,6 +16,7 @@ var published = []scope.Grant{
 	account("account_read"),
 	account("account_apps_read"),
 	account("account_stores_read"),
+	account("account_stores_write", "account_stores_read"),
 	account("account_users_read"),
 	account("account_users_write", "account_users_read"),
 	account("account_users_delete"),
@@ -120,7 +121,7 @@ func TestDefaultHasEveryScope(t *testing.T) {
 
 func TestConstantsAreInTheDefault(t *testing.T) {
 	for _, name := range []string{
-		scope.AccountRead, scope.AccountAppsRead, scope.AccountStoresRead,
+		scope.AccountRead, scope.AccountAppsRead, scope.AccountStoresRead, scope.AccountStoresWrite,
 		scope.AccountUsersRead, scope.AccountUsersWrite, scope.AccountUsersDelete,
 		scope.AccountCheckoutsRead, scope.AccountCheckoutsCreate,
 		scope.AccountSubscriptionsRead, scope.AccountSubscriptionsCancel,

@@ -37,6 +37,7 @@ const (
 	AccountRead                = "account_read"
 	AccountAppsRead            = "account_apps_read"
 	AccountStoresRead          = "account_stores_read"
+	AccountStoresWrite         = "account_stores_write"
 	AccountUsersRead           = "account_users_read"
 	AccountUsersWrite          = "account_users_write"
 	AccountUsersDelete         = "account_users_delete"

@@ -98,6 +98,13 @@ type Change interface {
 	// SetOwner makes a member the owner of the store, or of the account if
 	// storeID is the zero UUID.
 	SetOwner(ctx context.Context, storeID, userID uuid.UUID) error
+	// CountStores returns the number of the account's stores.
+	CountStores(ctx context.Context) (int64, error)
+	// AddStore adds a store to the account. It reports false, and adds none, if a
+	// store of any account has the hash.
+	AddStore(ctx context.Context, s account.Store) (bool, error)
+	// RenameStore changes the name of a store of the account.
+	RenameStore(ctx context.Context, storeID uuid.UUID, name string) error
 	// Record saves audit events.
 	Record(ctx context.Context, events []audit.Event) error
 }

@@ -47,9 +47,13 @@ func ValidEmail(text string) bool {
 // ValidName reports whether text is a valid name of a user or an object: one
 // line of plain text, 1 to MaxName characters, without leading or trailing
 // space.
-func ValidName(text string) bool {
+func ValidName(text string) bool { return validLine(text, MaxName) }
+
+// validLine reports whether text is one line of plain text, 1 to most characters, without
+// leading or trailing space.
+func validLine(text string, most int) bool {
 	n := utf8.RuneCountInString(text)
-	return n >= 1 && n <= MaxName && strings.TrimSpace(text) == text && !strings.ContainsFunc(text, unprintable)
+	return n >= 1 && n <= most && strings.TrimSpace(text) == text && !strings.ContainsFunc(text, unprintable)
 }
 
 // unprintable reports whether r is a control character, a line break, or an

@@ -14,7 +14,7 @@ const (
 	issueIn  = "Create_Store_API_Tokens"
 	scopeSet = `account_api_tokens_write account_users_write account_users_read account_users_delete
 		account_webhooks_write account_webhooks_read account_checkouts_create account_subscriptions_cancel
-		account_charges_write`
+		account_charges_write account_stores_write`
 )
 
 // actors creates actors, all in the account Acme.

@@ -128,6 +128,11 @@ func TestEveryChangeIsAudited(t *testing.T) {
 				return n.from(ip, owner, webhookMutation(name), in)
 			}
 		}
+		renamed := func() answer {
+			newest := n.must(owner, acme, `{ account { stores(first: 1) { edges { node { storeHash } } } } }`, nil)
+			return n.from(ip, owner, userMutation("store", "updateStore"),
+				vars{"storeId": newest.text("account.stores.edges.0.node.storeHash"), "name": "Acme Japan"})
+		}
 		token := func(name, scope string) vars { return vars{"name": name, "scopes": []string{scope}} }
 		storeToken := token("Second", "store_cart")
 		storeToken["storeId"] = "acme2eu"
@@ -183,6 +188,12 @@ func TestEveryChangeIsAudited(t *testing.T) {
 				vars{"offboardingPolicy": "REVOKE_TOKENS"}), byOwner.with("account.updated", "*"), 1},
 			{"the same again", send(owner, userMutation("account", "updateAccount"),
 				vars{"offboardingPolicy": "REVOKE_TOKENS"}), event{}, 0},
+			{"a store created", send(owner, userMutation("store", "createStore"), vars{"name": "Acme Asia"}),
+				byOwner.with("*", "*"), 2}, // the store, and its owner's membership
+			{"a store with an invalid name", send(owner, userMutation("store", "createStore"), vars{"name": " "}),
+				event{}, 0},
+			{"a store renamed", renamed, byOwner.with("store.updated", "Acme Japan"), 1},
+			{"renamed to the same", renamed, event{}, 0},
 			{"a user provisioned", send(owner, provision,
 				vars{"users": []vars{{"email": "New@acme.example", "firstName": "New", "lastName": "One",
 					"stores": []string{"acme2eu"}}}}),
@@ -265,7 +276,7 @@ func TestEveryMutationHasAnAuditTest(t *testing.T) {
 	audited := []string{"createApiToken", "updateApiToken", "rotateApiToken", "revokeApiTokens", "addUserToAccount",
 		"createUser", "createUserWithPassword",
 		"addUserToStore", "removeUserFromStore", "updateUser", "setStoreUserPermissions", "setStoreUserStatus",
-		"transferOwnership", "updateAccount",
+		"transferOwnership", "updateAccount", "createStore", "updateStore",
 		"removeUserFromAccount", "provisionUsers", "deprovisionUsers",
 		"createWebhook", "updateWebhook", "rotateWebhookSecret", "sendTestEvent", "replayDeliveries", "deleteWebhook"}
 	// TestNoWriteOutlivesTheRightsOfItsActor wants an event of each change, and the property test of package billing
@@ -322,7 +333,7 @@ func wantBalance(t *testing.T, dump string) {
 	got := maps.Clone(rows)
 	maps.DeleteFunc(got, func(table string, _ int) bool { _, known := want[table]; return !known })
 	if fmt.Sprint(got) != fmt.Sprint(want) || events["api_token.revoked"] != rows["api_tokens"] ||
-		events["store.updated"] != 1 || events["app.updated"] != 1 {
+		events["store.updated"] != 2 || events["app.updated"] != 1 {
 		t.Errorf("rows: got %v, want %v as in the audit log; events %v", got, want, events)
 	}
 }

@@ -90,6 +90,9 @@ var writes = map[string]write{
 		func(p *fixture) vars { return p.in("transferOwnership", nil) }},
 	"updateAccount": {userMutation("account", "updateAccount"),
 		func(*fixture) vars { return vars{"offboardingPolicy": "REVOKE_TOKENS"} }},
+	"createStore": {userMutation("store", "createStore"), func(*fixture) vars { return vars{"name": "Another"} }},
+	"updateStore": {userMutation("store", "updateStore"),
+		func(p *fixture) vars { return vars{"storeId": euStore, "name": p.prefix + "Store"} }},
 	"provisionUsers": {provision, func(p *fixture) vars {
 		return vars{"users": []vars{{"email": p.newEmail("provisionUsers"), "stores": []string{euStore}}}}
 	}},
