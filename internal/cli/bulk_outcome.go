@@ -12,8 +12,8 @@ import (
 	"latchkey/internal/scope"
 )
 
-// maxListed is the maximum number of failed rows printed on standard error. A
-// report has all of them.
+// maxListed is the maximum number of failed rows, and of removed users, printed on
+// standard error. A report has all failed rows, and the audit log all removals.
 const maxListed = 20
 
 // outcome prints the result for each user while a job runs, and a summary at
@@ -78,6 +78,10 @@ func (o *outcome) add(r run.Result) error {
 	if r.Action == membership.Failed {
 		return o.failed(r)
 	}
+	if r.Action == membership.Removed && !o.dryRun && o.format == "text" && o.job.Counts.Removed <= maxListed {
+		o.bar.hide()
+		o.say("removed %s", r.Email)
+	}
 	if text := diff(r); o.dryRun && o.format == "text" && text != "" {
 		o.bar.hide()
 		return o.print(text)
@@ -106,6 +110,9 @@ func (o *outcome) close(err error) error {
 	counts := o.job.Counts
 	if more := counts.Failed - maxListed; more > 0 && o.format == "text" {
 		o.say("and %d more that failed; a report (--report FILE) has them all", more)
+	}
+	if more := counts.Removed - maxListed; more > 0 && o.format == "text" && !o.dryRun {
+		o.say("and %d more that were removed; the audit log has them all", more)
 	}
 	result := bulkResult{o.dryRun, counts, o.items, o.reviewHidden, o.keptOwners}
 	text := ""
