@@ -165,6 +165,9 @@ func picked(which user.SessionSelection) condition {
 	if which.Except != uuid.Nil {
 		c.and("sessions.id <> ?", which.Except)
 	}
+	if which.SignedIn {
+		c.and("sessions.method <> ''")
+	}
 	if which.EmailFolded != "" {
 		c.and("sessions.user_id IN (SELECT m.user_id FROM account_users AS m WHERE m.email_folded = ?)",
 			which.EmailFolded)

@@ -163,11 +163,8 @@ func (s signIns) SetPassword(ctx context.Context, by auth.Actor, p signin.NewPas
 		if err := appendEvents(tx, p.Own...); err != nil {
 			return nil, err
 		}
-		others := picked(user.SessionSelection{PersonID: p.UserID})
+		others := picked(user.SessionSelection{PersonID: p.UserID, SignedIn: p.SignedIn})
 		others.and("sessions.id <> ?", p.Keep)
-		if p.SignedIn {
-			others.and("sessions.method <> ''")
-		}
 		return endSessions(tx, others, p.At, p.Ended)
 	})
 }

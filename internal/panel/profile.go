@@ -43,8 +43,11 @@ type profilePage struct {
 	// then; otherwise nil.
 	Provisioned *user.User
 	Sessions    []sessionShown
-	Others      bool
-	Methods     signInMethods
+	// Others are the sessions that the visitor signed in to, except this one, and Operators the number of those that
+	// the operator started.
+	Others    []sessionShown
+	Operators int
+	Methods   signInMethods
 }
 
 // sessionShown is a session as the page shows it.
@@ -52,7 +55,8 @@ type sessionShown struct {
 	ID                   uuid.UUID
 	Browser, Account, IP string
 	Since, Used, Until   time.Time
-	Here                 bool
+	// Here marks the session of this request, and ByOperator one that the operator started.
+	Here, ByOperator bool
 }
 
 func (h *profileHandler) page(q *request) error {
@@ -83,7 +87,14 @@ func (h *profileHandler) show(q *request, status int, names, password *form) err
 	if shown.Sessions, err = h.sessions(q); err != nil {
 		return err
 	}
-	shown.Others = len(shown.Sessions) > 1
+	for _, s := range shown.Sessions {
+		switch {
+		case s.ByOperator:
+			shown.Operators++
+		case !s.Here:
+			shown.Others = append(shown.Others, s)
+		}
+	}
 	return profileTemplate.show(q, status, shown)
 }
 
@@ -106,6 +117,7 @@ func (h *profileHandler) sessions(q *request) ([]sessionShown, error) {
 		all[i] = sessionShown{
 			ID: s.ID, Browser: browserName(q, s), Account: names[s.AccountID], IP: s.IP, Since: s.CreatedAt,
 			Used: s.LastUsedAt, Until: s.ExpiresAt, Here: s.ID == q.by.SessionID,
+			ByOperator: s.Method == "" && s.ID != q.by.SessionID,
 		}
 	}
 	return all, nil
@@ -168,17 +180,21 @@ func (h *profileHandler) changePassword(q *request) error {
 	return h.show(q, status, nil, f)
 }
 
-// endSessions revokes one session of the visitor, or all except the current one.
+// endSessions revokes one session of the visitor, or all except the current one. Of those, it revokes the ones that
+// the operator started only if they are chosen, too.
 func (h *profileHandler) endSessions(q *request) error {
-	var ids []uuid.UUID
-	if text := q.r.PostFormValue("session"); text != "others" {
-		id, err := uuid.Parse(text)
+	if q.r.PostFormValue("session") == "others" {
+		n, err := h.signIn.EndOthers(q.r.Context(), q.by, q.r.PostFormValue("operators") != "")
 		if err != nil {
-			return fault.Errorf(fault.NotFound, "There is no such session.")
+			return err
 		}
-		ids = append(ids, id)
+		return q.redirectWithNotice("/profile", "sessions_ended", n)
 	}
-	n, err := h.signIn.End(q.r.Context(), q.by, ids...)
+	id, err := uuid.Parse(q.r.PostFormValue("session"))
+	if err != nil {
+		return fault.Errorf(fault.NotFound, "There is no such session.")
+	}
+	n, err := h.signIn.End(q.r.Context(), q.by, id)
 	if err != nil {
 		return err
 	}

@@ -208,18 +208,26 @@ func (s *Sessions) Live(ctx context.Context, by *auth.Principal) ([]user.Session
 	}), err
 }
 
-// End ends sessions of the principal's own person: those with the IDs and those
-// that replaced them or, without IDs, all except the principal's. Once it
-// returns, none of them is live, even if a browser replaced one concurrently.
-// It returns how many it ended, and fault.NotFound for an unknown ID.
-func (s *Sessions) End(ctx context.Context, by *auth.Principal, ids ...uuid.UUID) (int, error) {
+// End ends a session of the principal's own person: the one with the ID and those
+// that replaced it. Once it returns, none of them is live, even if a browser
+// replaced one concurrently. It returns how many it ended, and fault.NotFound for
+// an unknown ID.
+func (s *Sessions) End(ctx context.Context, by *auth.Principal, id uuid.UUID) (int, error) {
+	return s.end(ctx, by, user.SessionSelection{IDs: []uuid.UUID{id}})
+}
+
+// EndOthers ends all sessions of the principal's own person except the principal's
+// and, unless operators is true, those that the operator started, which programs may
+// use. It returns how many it ended, as End does.
+func (s *Sessions) EndOthers(ctx context.Context, by *auth.Principal, operators bool) (int, error) {
+	return s.end(ctx, by, user.SessionSelection{Except: by.SessionID, SignedIn: !operators})
+}
+
+func (s *Sessions) end(ctx context.Context, by *auth.Principal, which user.SessionSelection) (int, error) {
 	if by.Kind != auth.Session {
 		return 0, auth.Denied()
 	}
-	which := user.SessionSelection{IDs: ids, PersonID: by.Person()}
-	if len(ids) == 0 {
-		which.Except = by.SessionID
-	}
+	which.PersonID = by.Person()
 	now := s.now.Timestamp()
 	ended, err := s.repo.EndSessions(ctx, by.Actor(), which, now,
 		func(old user.Session) audit.Event { return user.SessionEnded(by, old, now) })

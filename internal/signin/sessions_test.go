@@ -100,13 +100,21 @@ func TestEnd(t *testing.T) {
 		if n, err := w.signIn.End(w.Context(), by, stranger.SessionID); n != 0 || w.live(w.home.Users[1]) != 1 {
 			w.Errorf("End() of another user's session = %d, %v, want 0", n, err)
 		}
-		if n, err := w.signIn.End(w.Context(), by); n != 1 || err != nil || w.live(w.home.Owner) != 1 {
-			w.Errorf("End() of the others = %d, %v, with %d live, want 1, with 1 live", n, err, w.live(w.home.Owner))
+		operators := operatorOf()
+		_, _, err := w.Users.StartSession(w.Context(), operators, user.SessionRequest{Email: w.home.Owner.Email,
+			AccountID: w.home.Account.ID, TTL: time.Hour})
+		w.must(err)
+		for _, step := range []struct {
+			operators   bool
+			ended, live int
+		}{{false, 1, 2}, {false, 0, 2}, {true, 1, 1}, {true, 0, 1}} {
+			n, err := w.signIn.EndOthers(w.Context(), by, step.operators)
+			if live := w.live(w.home.Owner); n != step.ended || err != nil || live != step.live {
+				w.Errorf("EndOthers(%t) = %d, %v, with %d live, want %d, with %d live", step.operators, n, err, live,
+					step.ended, step.live)
+			}
 		}
-		if n, err := w.signIn.End(w.Context(), by); n != 0 || err != nil {
-			w.Errorf("End() with no others = %d, %v, want 0", n, err)
-		}
-		_, err := w.signIn.Live(w.Context(), operator(w.home))
+		_, err = w.signIn.Live(w.Context(), operator(w.home))
 		w.wants(err, fault.Forbidden, "")
 	})
 }

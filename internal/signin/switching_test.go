@@ -24,7 +24,7 @@ func TestEndOfASessionThatSwitches(t *testing.T) {
 		w.must(err)
 		for range 8 {
 			for name, end := range map[string]func(listed uuid.UUID) error{
-				"others": func(uuid.UUID) error { _, err := w.signIn.End(w.Context(), by); return err },
+				"others": func(uuid.UUID) error { _, err := w.signIn.EndOthers(w.Context(), by, false); return err },
 				"one":    func(listed uuid.UUID) error { _, err := w.signIn.End(w.Context(), by, listed); return err },
 				"operator, one": func(listed uuid.UUID) error {
 					_, err := w.Users.EndSessions(w.Context(), operatorOf(),

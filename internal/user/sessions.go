@@ -16,7 +16,9 @@ import (
 type SessionSelection struct {
 	IDs []uuid.UUID
 	// Except is a session to leave out.
-	Except            uuid.UUID
+	Except uuid.UUID
+	// SignedIn leaves out the sessions that the operator started.
+	SignedIn          bool
 	UserID, AccountID uuid.UUID
 	// PersonID is the person who signed in, in any account.
 	PersonID uuid.UUID
