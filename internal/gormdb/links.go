@@ -103,6 +103,29 @@ func (s signIns) Link(ctx context.Context, candidates []secret.KeyedDigest, at t
 	return found, err
 }
 
+// invitationRow is an invitation with the user of the account who is invited.
+type invitationRow struct {
+	Member uuid.UUID
+	Link   linkRow `gorm:"embedded"`
+}
+
+// Invitations returns the newest invitation of each user. A link that was shown has the user's id, and one that was
+// mailed that of the person with the same address.
+func (s signIns) Invitations(ctx context.Context, accountID uuid.UUID, userIDs []uuid.UUID,
+	at time.Time) (map[uuid.UUID]signin.Link, error) {
+	const of = "SELECT m.user_id AS member, l.* FROM account_users AS m JOIN links AS l ON l.account_id = m.account_id" +
+		" AND l.user_id IN (m.user_id, (SELECT p.id FROM users AS p WHERE p.email_folded = m.email_folded))" +
+		" WHERE m.account_id = ? AND m.user_id IN ? AND m.accepted_at IS NULL AND l.purpose = ? AND l.expires_at > ?" +
+		" ORDER BY l.created_at"
+	var rows []invitationRow
+	err := s.engine.reader(ctx).Raw(of, accountID, userIDs, string(signin.Invitation), instant{at}).Scan(&rows).Error
+	found := make(map[uuid.UUID]signin.Link, len(rows))
+	for _, r := range rows {
+		found[r.Member] = r.Link.link()
+	}
+	return found, failed(ctx, "read invitations", err)
+}
+
 // textOfID returns a UUID as text, or "" for the zero UUID.
 func textOfID(id uuid.UUID) string {
 	if id == uuid.Nil {

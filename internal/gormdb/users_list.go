@@ -143,8 +143,29 @@ func admits(d dialect, accountID uuid.UUID, f user.Filter) *members {
 		c.where.WriteString(
 			" AND NOT EXISTS (SELECT 1 FROM store_users AS p WHERE p.account_id = m.account_id AND p.user_id = m.user_id)")
 	}
-	c.filters = c.filters || len(c.args) > 1 || f.WithoutStores
+	if f.Standing != "" {
+		c.standing(f)
+	}
+	c.filters = c.filters || len(c.args) > 1 || f.WithoutStores || f.Standing != ""
 	return c
+}
+
+// standings are the conditions on a membership in the account, account_users AS a.
+var standings = map[user.Standing]string{
+	user.StandingActive:      "a.accepted_at IS NOT NULL AND a.deactivated_at IS NULL",
+	user.StandingPending:     "a.accepted_at IS NULL AND a.deactivated_at IS NULL",
+	user.StandingDeactivated: "a.deactivated_at IS NOT NULL",
+}
+
+// standing adds the condition of the filter's standing.
+func (c *members) standing(f user.Filter) {
+	condition := standings[f.Standing]
+	if f.StoreID == uuid.Nil {
+		c.where.WriteString(" AND " + strings.ReplaceAll(condition, "a.", "m."))
+		return
+	}
+	c.where.WriteString(" AND EXISTS (SELECT 1 FROM account_users AS a WHERE a.account_id = m.account_id" +
+		" AND a.user_id = m.user_id AND " + condition + ")")
 }
 
 // among adds the condition that the membership belongs to a user that statement finds. The statement ends in a
@@ -208,6 +229,35 @@ func (u users) search(ctx context.Context, accountID uuid.UUID, f user.Filter, w
 			rest.After = &last
 		}
 	}
+}
+
+// SortKeys returns users that match the filter and its search, with one query.
+func (u users) SortKeys(ctx context.Context, accountID uuid.UUID, f user.Filter, most int) ([]user.SortKey, error) {
+	finds := f.Finder()
+	c := admits(u.engine.dialect(), accountID, f)
+	last := "SELECT max(p.last_login_at) FROM store_users AS p WHERE p.account_id = $1 AND p.user_id = a.user_id"
+	if f.StoreID != uuid.Nil {
+		last += " AND p.store_id = " + c.arg(f.StoreID)
+	}
+	sql := "SELECT a.user_id, a.email_folded, a.first_name, a.last_name, (" + last + ") FROM account_users AS a" +
+		" WHERE a.account_id = $1 AND a.user_id IN (SELECT m.user_id FROM " + c.from() + ")"
+	if f.Search == "" {
+		sql += " LIMIT " + strconv.Itoa(most)
+	}
+	var keys []user.SortKey
+	err := u.engine.query(ctx, sql, c.args, func(scan scan) error {
+		var k user.SortKey
+		var at instant
+		if err := scan(&k.ID, &k.FoldedEmail, &k.FirstName, &k.LastName, &at); err != nil {
+			return err
+		}
+		k.LastSignIn = at.Time
+		if len(keys) < most && (f.Search == "" || finds(k.FoldedEmail, k.FirstName, k.LastName)) {
+			keys = append(keys, k)
+		}
+		return nil
+	})
+	return keys, failed(ctx, "list the users to sort", err)
 }
 
 // countFound counts the users that match the filter and its search, with one query.

@@ -33,7 +33,21 @@ func TestUsersFiltered(t *testing.T) {
 			members[i] = membershipOf(u)
 			members[i].ExternalID, members[i].UpdatedAt = fmt.Sprint("e", i), later(time.Duration(i)*time.Second)
 		}
-		change(t, db, w, func(c user.Change) error { return c.SaveMembers(t.Context(), members) })
+		pending := newcomers(1)[0]
+		joins := membershipOf(pending.User)
+		joins.UpdatedAt = noon
+		change(t, db, w, func(c user.Change) error {
+			err := errors.Join(c.SaveMembers(t.Context(), members),
+				c.CreateUsers(t.Context(), []user.NewUser{pending}),
+				c.SaveMembers(t.Context(), []user.Membership{joins}))
+			for _, i := range []int{2, 11} {
+				at := later(time.Duration(i) * time.Second)
+				users[i].DeactivatedAt = at
+				err = errors.Join(err, c.DeactivateMembers(t.Context(), []uuid.UUID{users[i].ID}, at))
+			}
+			return err
+		})
+		pending.Pending = true
 		for _, tc := range []struct {
 			name string
 			f    user.Filter
@@ -46,13 +60,20 @@ func TestUsersFiltered(t *testing.T) {
 			{"no external id", user.Filter{ExternalIDs: []string{}}, nil},
 			{"a store", user.Filter{StoreID: w.Stores[1].ID}, users[:7]},
 			{"another's store", user.Filter{StoreID: other.Stores[0].ID}, nil},
-			{"without stores", user.Filter{WithoutStores: true}, append([]user.User{w.Owner}, users[7:]...)},
+			{"without stores", user.Filter{WithoutStores: true}, slices.Concat([]user.User{w.Owner}, users[7:],
+				[]user.User{pending.User})},
 			{"what changed", user.Filter{UpdatedAfter: later(4 * time.Second)}, users[5:]},
 			{"what changed of a store's", user.Filter{StoreID: w.Stores[0].ID, UpdatedAfter: later(4 * time.Second)},
 				users[5:7]},
 			{"a name in another case", user.Filter{Search: "änne σΊ"}, []user.User{named}},
 			{"a part that all have", user.Filter{Search: "rst USER"}, slices.Concat(users[:3], users[4:])},
 			{"a part that no user has", user.Filter{Search: "%"}, nil},
+			{"pending", user.Filter{Standing: user.StandingPending}, []user.User{pending.User}},
+			{"deactivated", user.Filter{Standing: user.StandingDeactivated}, []user.User{users[2], users[11]}},
+			{"active, of a store's", user.Filter{Standing: user.StandingActive, StoreID: w.Stores[0].ID},
+				slices.Concat(users[:2], users[3:7])},
+			{"deactivated, of a store's", user.Filter{Standing: user.StandingDeactivated, StoreID: w.Stores[0].ID},
+				users[2:3]},
 			{"all of it", user.Filter{
 				StoreID: w.Stores[0].ID, Emails: []string{users[5].Email, users[6].Email, users[9].Email},
 				ExternalIDs:  []string{"e5", "e6"},
@@ -68,6 +89,16 @@ func TestUsersFiltered(t *testing.T) {
 				if n, err := db.Users().CountUsers(t.Context(), w.Account.ID, tc.f); err != nil ||
 					n != int64(len(want)) {
 					t.Errorf("CountUsers() = %d, %v, want %d", n, err, len(want))
+				}
+				keys, err := db.Users().SortKeys(t.Context(), w.Account.ID, tc.f, 100)
+				if err != nil || len(keys) != len(want) || slices.ContainsFunc(keys, func(k user.SortKey) bool {
+					return !slices.ContainsFunc(want, func(u user.User) bool { return u.ID == k.ID })
+				}) {
+					t.Errorf("SortKeys() = %+v, %v, want those of %d users", keys, err, len(want))
+				}
+				if most, err := db.Users().SortKeys(t.Context(), w.Account.ID, tc.f, 1); err != nil ||
+					len(most) != min(1, len(want)) {
+					t.Errorf("SortKeys() of at most 1 = %+v, %v", most, err)
 				}
 			})
 		}

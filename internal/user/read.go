@@ -46,6 +46,31 @@ type Filter struct {
 	GrantedBy []uuid.UUID
 	// WithoutStores selects users without a store membership.
 	WithoutStores bool
+	// Standing selects users whose membership in the account has this standing.
+	Standing Standing
+}
+
+// Standing is what a membership in an account allows at present. The empty
+// Standing selects all.
+type Standing string
+
+// The standings. A deactivated membership is Deactivated whether it is accepted
+// or not.
+const (
+	StandingActive      Standing = "active"
+	StandingPending     Standing = "pending"
+	StandingDeactivated Standing = "deactivated"
+)
+
+// Standing returns the standing of the user's membership in the account.
+func (u User) Standing() Standing {
+	switch {
+	case u.Deactivated():
+		return StandingDeactivated
+	case u.Pending:
+		return StandingPending
+	}
+	return StandingActive
 }
 
 // Check returns all errors of the filter (fault.Invalid), each with its field.

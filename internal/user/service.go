@@ -33,6 +33,9 @@ type Repository interface {
 	// Users returns a page of the account's users that the filter selects.
 	Users(ctx context.Context, accountID uuid.UUID, f Filter, w paging.Window) (paging.Page[User], error)
 	CountUsers(ctx context.Context, accountID uuid.UUID, f Filter) (int64, error)
+	// SortKeys returns the account's users that the filter selects, in no
+	// particular order, and at most most of them.
+	SortKeys(ctx context.Context, accountID uuid.UUID, f Filter, most int) ([]SortKey, error)
 	// UsersByID returns users of the account by ID, including former members.
 	UsersByID(ctx context.Context, accountID uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]User, error)
 	// StoreUsers returns a page of each store's members.

@@ -3,5 +3,6 @@ package user
 // walks reports whether the filter reads the account's users one by one: no
 // index covers a substring search, or limits what the other fields select.
 func (f Filter) walks() bool {
-	return (f.Search != "" || !f.UpdatedAfter.IsZero() || f.WithoutStores) && f.Emails == nil && f.ExternalIDs == nil
+	scans := f.Search != "" || !f.UpdatedAfter.IsZero() || f.WithoutStores || f.Standing != ""
+	return scans && f.Emails == nil && f.ExternalIDs == nil
 }
