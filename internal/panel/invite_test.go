@@ -5,9 +5,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
+	"latchkey/internal/signin"
 	"latchkey/internal/test/check"
 )
 
@@ -39,18 +41,39 @@ func TestInvite(t *testing.T) {
 		}
 		owner.submit(wrong, "Invite", sent...).wants(http.StatusUnprocessableEntity,
 			"This form was sent already.").lacks(link)
-		owner.get(s.page("/users")).wants(http.StatusOK, "Acme US: Sales staff Pending").lacks(link)
+		owner.get(s.page("/users")).wants(http.StatusOK,
+			"Acme US: Sales staff Invited · expires "+nextWeek()).lacks(link)
 		if page := s.visitor().get(link); page.status != http.StatusOK || !strings.Contains(page.body, "password") {
 			t.Errorf("the link: got %d %s, want 200 that asks for a password", page.status, page.text())
 		}
 		at := personAt(t, owner.get(s.page("/users")), "Dora Dahl")
 		person := owner.get(at)
-		owner.submit(person, "Create a link to sign in").wants(http.StatusOK, "Send this link to the user.")
-		owner.submit(person, "Create a link to sign in").wants(http.StatusConflict,
+		person.wants(http.StatusOK, "Dora Dahl Invited").wants(http.StatusOK, "has not been accepted yet")
+		owner.submit(person, "Resend invitation").wants(http.StatusOK, "Send this link to the user.")
+		owner.submit(person, "Resend invitation").wants(http.StatusConflict,
 			"This form was sent already.").lacks("lkl_")
 		owner.submit(owner.get(s.page("/users/invite")), "Invite", "email", "dora@acme.example", "stores",
 			"acme1us").wants(http.StatusUnprocessableEntity, "is already in the store Acme US")
+		list := owner.get(s.page("/users?status=pending")).wants(http.StatusOK, "1 user found").lacks(ana)
+		again := owner.submit(list, "Resend invitation").wants(http.StatusOK, "Send this link to the user.")
+		_, link, _ = strings.Cut(again.text(), s.URL)
+		link, _, _ = strings.Cut(link, " ")
+		question := owner.get(linkCalled(t, owner.get(at), "Withdraw invitation"))
+		question.wants(http.StatusOK, "Withdraw the invitation of Dora Dahl?").lacks("API tokens to review")
+		owner.submit(question, "Withdraw invitation").goes(s.page("/users") + "?n=1&notice=invitation_withdrawn")
+		owner.get(s.page("/users")).lacks("Dora")
+		s.visitor().get(link).wants(http.StatusNotFound, "This link is not valid")
 	})
+}
+
+// nextWeek returns the day on which an invitation of today expires, as pages show it.
+func nextWeek() string {
+	now := time.Now().UTC()
+	until := now.Add(signin.Invitation.Lifetime())
+	if until.Year() != now.Year() {
+		return until.Format("2 Jan 2006")
+	}
+	return until.Format("2 Jan")
 }
 
 // A clerk can invite users to their store with the permissions that they may grant. Other users cannot invite.
@@ -95,7 +118,10 @@ func TestInviteIntoAnotherStore(t *testing.T) {
           - {email: ` + chloe + `, permissions: [Manage_Users]}
 `)
 		clerk := s.signedIn(chloe)
-		form := clerk.get(s.page("/users/invite")).wants(http.StatusOK, "Acme US").lacks("Acme EU")
+		form := clerk.get(s.page("/users/invite")).wants(http.StatusOK, "Acme US")
+		if strings.Contains(form.body, "role.acme2eu") {
+			t.Errorf("the form: got a role in Acme EU, want none: %s", form.body)
+		}
 		at := personAt(t, clerk.get(s.page("/stores/acme2eu/users")), "Store Owner")
 		clerk.get(at).wants(http.StatusOK, euOwner).lacks("Create a link to sign in")
 		before := s.contents()

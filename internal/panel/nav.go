@@ -1,6 +1,7 @@
 package panel
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/google/uuid"
@@ -23,6 +24,9 @@ type section struct {
 // link is one page of the navigation.
 type link struct {
 	Label, Icon, Address string
+	// Above is the address that stands for the link when the current page is searched, if it is not Address: that of
+	// a store, of which the link leads to one page.
+	Above string
 	// Current reports whether the visitor is on this page or one below it.
 	Current bool
 }
@@ -78,14 +82,12 @@ func (q *request) billingLinks() []link {
 	return links
 }
 
-// storeLinks returns the links of the first stores whose API accounts the visitor may list, and of all stores.
+// storeLinks returns the links of the first stores, and of all stores.
 func (q *request) storeLinks() []link {
 	var links []link
 	for _, s := range q.stores {
-		if token.MayList(q.by, q.by.AccountID, s.ID) == nil {
-			at := q.address("/stores/" + s.Hash + "/tokens")
-			links = append(links, link{Label: s.Name, Icon: "store", Address: at})
-		}
+		links = append(links, link{Label: s.Name, Icon: "store", Address: storeAddress(q, s),
+			Above: q.address("/stores/" + s.Hash)})
 	}
 	return append(links, q.link("nav.all_stores", "search", "/stores"))
 }
@@ -97,11 +99,12 @@ func (q *request) link(key, icon, path string) link {
 // markCurrent marks the link to the page at a path or else to the nearest page above it.
 func markCurrent(all []section, path string) {
 	var nearest *link
+	above := ""
 	for _, s := range all {
 		for i := range s.Links {
-			one := &s.Links[i]
-			if within(path, one.Address) && (nearest == nil || len(one.Address) > len(nearest.Address)) {
-				nearest = one
+			at := cmp.Or(s.Links[i].Above, s.Links[i].Address)
+			if within(path, at) && len(at) > len(above) {
+				nearest, above = &s.Links[i], at
 			}
 		}
 	}

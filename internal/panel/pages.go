@@ -43,6 +43,8 @@ var (
 	setupDeadTemplate          = newTemplate[noData]("setup_dead")
 	signInTemplate             = newTemplate[signInPage]("signin")
 	storesTemplate             = newTemplate[storesPage]("stores")
+	storeTemplate              = newTemplate[storePage]("store")
+	storeNewTemplate           = newTemplate[newStorePage]("store-new")
 	subscriptionTemplate       = newTemplate[subscriptionPage]("subscription")
 	subscriptionCancelTemplate = newTemplate[subscriptionCancelPage]("subscription-cancel")
 	subscriptionsTemplate      = newTemplate[subscriptionListPage]("subscriptions")

@@ -7,19 +7,29 @@ import (
 
 	"latchkey/internal/account"
 	"latchkey/internal/paging"
-	"latchkey/internal/token"
+	"latchkey/internal/signin/formtoken"
 	"latchkey/internal/user"
 )
 
-// storeHandler serves the list of stores.
+// storeHandler serves the list of stores and the pages that add a store and change it.
 type storeHandler struct {
-	accounts *account.Service
-	users    *user.Service
+	accounts  *account.Service
+	users     *user.Service
+	forms     *formtoken.FormTokens
+	publicURL string
 }
+
+// newStorePath is the path of the form that adds a store.
+const newStorePath = "/stores/new"
 
 func (h *storeHandler) routes() []route {
 	return []route{
 		get(accountPattern+"/stores", member, h.list),
+		get(accountPattern+newStorePath, member, h.newPage),
+		post(accountPattern+newStorePath, member, h.create),
+		get(storePattern, member, h.open),
+		get(storePattern+settingsPath, member, h.settings),
+		post(storePattern+settingsPath, member, h.rename),
 	}
 }
 
@@ -27,17 +37,17 @@ func (h *storeHandler) routes() []route {
 type storesPage struct {
 	Rows []storeRow
 	Next string
-	In   string
+	// New is the address of the form that adds a store, empty if the visitor may not.
+	New string
 	// Contacts are the users who can add the visitor to a store.
 	Contacts []contact
 }
 
-// storeRow is a store of the list.
+// storeRow is a store of the list. Pages are those of the store that the visitor may open.
 type storeRow struct {
 	account.Store
 
-	// Tokens reports whether the visitor may see the store's API tokens.
-	Tokens    bool
+	Pages     []link
 	Suspended bool
 }
 
@@ -52,18 +62,60 @@ func (h *storeHandler) list(q *request) error {
 	if err != nil {
 		return err
 	}
-	shown := storesPage{In: q.address("")}
+	var shown storesPage
 	for _, item := range found.Items {
-		shown.Rows = append(shown.Rows, storeRow{item.Node, token.MayList(q.by, q.by.AccountID, item.Node.ID) == nil,
+		shown.Rows = append(shown.Rows, storeRow{item.Node, storePages(q, item.Node),
 			item.Node.Status == account.Suspended})
 	}
 	if found.HasNext {
 		shown.Next = found.Items[len(found.Items)-1].Cursor()
 	}
-	if len(shown.Rows) == 0 {
+	if user.MayChangeStores(q.by) == nil {
+		shown.New = q.address(newStorePath)
+	} else if len(shown.Rows) == 0 {
 		shown.Contacts = contactsOf(q, h.users)
 	}
 	return storesTemplate.show(q, http.StatusOK, shown)
+}
+
+// newStorePage is the data of the form that adds a store.
+type newStorePage struct {
+	*form
+
+	FormID, List string
+}
+
+func (h *storeHandler) newPage(q *request) error {
+	if err := user.MayChangeStores(q.by); err != nil {
+		return err
+	}
+	return h.showNew(q, http.StatusOK, newForm("name"))
+}
+
+func (h *storeHandler) showNew(q *request, status int, f *form) error {
+	return storeNewTemplate.show(q, status, newStorePage{f, h.forms.New(), q.address("/stores")})
+}
+
+// create adds a store and opens it.
+func (h *storeHandler) create(q *request) error {
+	if err := user.MayChangeStores(q.by); err != nil {
+		return err
+	}
+	f, err := q.parseForm("name")
+	if err != nil {
+		return err
+	}
+	var created account.Store
+	if err = h.forms.Claim(q.r.Context(), q.by, f.Value("form")); err == nil {
+		created, err = h.users.CreateStore(q.r.Context(), q.by, f.Value("name"))
+	}
+	if err != nil {
+		if err := f.refuse(err); err != nil {
+			return err
+		}
+		return h.showNew(q, http.StatusUnprocessableEntity, f)
+	}
+	return q.redirectWithNotice(storeAddress(q, created), "store_created", 1)
 }
 
 // storesWhere returns the stores that match, sorted by name, out of the first page of those that the visitor has access

@@ -52,6 +52,15 @@ func (m messages) relativeElement(zone *time.Location, now, at time.Time) (templ
 		shortTime(zone, at))), err
 }
 
+// shortDay formats a day in the viewer's time zone, with the year if it is not this one.
+func (q *request) shortDay(at time.Time) string {
+	at = at.In(q.zone)
+	if at.Year() == q.now().In(q.zone).Year() {
+		return at.Format("2 Jan")
+	}
+	return at.Format("2 Jan 2006")
+}
+
 // localTime is the format of a datetime-local field (HTML, "local date and time strings").
 const localTime = "2006-01-02T15:04"
 

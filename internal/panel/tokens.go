@@ -39,6 +39,8 @@ type tokenPlace struct {
 	Level string
 	// Store is zero for the account.
 	Store account.Store
+	// Head is that of the store's pages, zero for the account.
+	Head storeHead
 	// Base is the address of the list of tokens, and Stores that of the list of stores.
 	Base, Stores string
 	// MayList, MayIssue and MayRevoke report what the visitor may do here.
@@ -75,6 +77,7 @@ func (h *tokenHandler) place(q *request) (*tokenPlace, error) {
 			return nil, err
 		}
 		q.store, p.Store, p.Base = store, store, q.address("/stores/"+store.Hash+"/tokens")
+		p.Head = storeHeadOf(q, store, "/tokens")
 	}
 	p.Level = levelKeys[p.owner.Level()]
 	p.MayList = token.MayList(q.by, q.by.AccountID, p.owner.StoreID()) == nil

@@ -7,6 +7,7 @@ import (
 
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
+	"latchkey/internal/signin"
 	"latchkey/internal/signin/formtoken"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
@@ -17,6 +18,7 @@ type userHandler struct {
 	users    *user.Service
 	accounts *account.Service
 	tokens   *token.Service
+	signIn   *signin.Service
 	forms    *formtoken.FormTokens
 }
 

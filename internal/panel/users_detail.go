@@ -3,9 +3,12 @@ package panel
 import (
 	"net/http"
 
+	"github.com/google/uuid"
+
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
 	"latchkey/internal/membership"
+	"latchkey/internal/signin"
 	"latchkey/internal/user"
 )
 
@@ -35,6 +38,8 @@ type userPage struct {
 	Provider *shownProvider
 	// InviteForm is the ID of the form that creates a link to sign in, empty if the visitor may not.
 	InviteForm string
+	// Invitation is the invitation of a pending user that still works, nil if there is none.
+	Invitation *signin.Link
 }
 
 func detailsForm(p user.Profile) *form {
@@ -79,6 +84,15 @@ func (h *userHandler) show(q *request, status int, p user.Profile, details, add 
 	shown.MayGive = user.MayTransfer(q.by) == nil && (ownsAll || q.by.OwnsAStore() && !shown.You)
 	if _, denied := mayInvite(q, p); denied == nil && !shown.You {
 		shown.InviteForm = h.forms.New()
+	}
+	if p.Pending {
+		invitations, err := h.signIn.PendingInvitations(q.r.Context(), q.by, []uuid.UUID{p.ID})
+		if err != nil {
+			return err
+		}
+		if l, there := invitations[p.ID]; there {
+			shown.Invitation = &l
+		}
 	}
 	if shown.Stores, err = h.storesToAdd(q, p); err != nil {
 		return err

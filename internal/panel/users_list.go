@@ -5,13 +5,13 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
+	"latchkey/internal/fault"
 	"latchkey/internal/membership"
 	"latchkey/internal/paging"
 	"latchkey/internal/user"
@@ -31,15 +31,20 @@ type userStoresPage struct {
 
 // userListPage is the data of a list of users, of the account or of one store.
 type userListPage struct {
-	// Store is the store whose users are listed, nil for the account's list.
+	// Store is the store whose users are listed, nil for the account's list, and Head the head of its pages.
 	Store *account.Store
+	Head  storeHead
 	// In is the address of the account's list, and Here that of this list.
 	In, Here string
-	Search   string
-	Errors   []string
-	Total    int64
-	Rows     []userRow
-	Pages    pageLinks
+	State    userListState
+	Filters  []filterLink
+	Columns  []column
+	// Stores are the stores that the account's list can be limited to.
+	Stores []account.Store
+	Errors []string
+	Total  int64
+	Rows   []userRow
+	Pages  pageLinks
 	// All reports whether the visitor may see all users of the account.
 	All bool
 	// Invite is the address of the form that invites a user, empty if the visitor may not.
@@ -65,10 +70,18 @@ type userRow struct {
 	// Places are the first of the user's stores, and More is the number of the others.
 	Places []user.StorePlace
 	More   int
-	// Status is the key of a message. LastSignIn is zero if the user never signed in.
-	Status     string
-	LastSignIn time.Time
+	// Status is the key of a message. InvitedUntil is the day on which the user's invitation expires, or empty.
+	// LastSignIn is zero if the user never signed in.
+	Status, InvitedUntil string
+	LastSignIn           time.Time
+	// InviteForm is the ID of the form that invites the user again, empty if the visitor may not. MayRemove reports
+	// whether the visitor may remove the user from the account, and MayDeactivate whether they may deactivate them.
+	InviteForm               string
+	MayRemove, MayDeactivate bool
 }
+
+// Others returns the number of stores that the row does not show beside the first one.
+func (r userRow) Others() int { return len(r.Places) + r.More - 1 }
 
 // list lists all users of the account, or the stores whose users the visitor may see.
 func (h *userHandler) list(q *request) error {
@@ -102,8 +115,9 @@ func (h *userHandler) storeList(q *request) error {
 	if err != nil {
 		return err
 	}
-	return h.showList(q, userListPage{Store: &st, Here: q.address("/stores/" + st.Hash + "/users"),
-		All: user.MayListAll(q.by) == nil}, user.Filter{StoreID: st.ID})
+	return h.showList(q, userListPage{Store: &st, Head: storeHeadOf(q, st, "/users"),
+		Here: q.address("/stores/" + st.Hash + "/users"), All: user.MayListAll(q.by) == nil},
+		user.Filter{StoreID: st.ID})
 }
 
 // store returns the store that the address names, if the visitor has the permission there.
@@ -116,64 +130,111 @@ func (h *userHandler) store(q *request, what auth.Permission) (account.Store, er
 }
 
 func (h *userHandler) showList(q *request, p userListPage, f user.Filter) error {
-	ctx := q.r.Context()
-	p.In, p.Search = q.address("/users"), strings.TrimSpace(q.r.URL.Query().Get("q"))
-	f.Search = p.Search
+	p.In, p.State = q.address("/users"), userListStateOf(q)
+	f.Search = p.State.Search
 	if user.MayCreate(q.by) == nil && (p.Store == nil || user.MayIn(q.by, p.Store.ID, auth.AddUsers) == nil) {
 		p.Invite = p.In + "/invite"
 		if p.Store != nil {
 			p.Invite += "?" + url.Values{"store": {p.Store.Hash}}.Encode()
 		}
 	}
+	if p.Store == nil {
+		var err error
+		if f.StoreID, err = h.chosenStore(q, &p); err != nil {
+			return err
+		}
+	}
+	p.State.limit(&f)
+	p.Filters = p.State.filters(q, f.StoreID != uuid.Nil)
 	if err := f.Check(); err != nil {
 		p.Errors = sentences(err)
 		return userListTemplate.show(q, http.StatusUnprocessableEntity, p)
 	}
-	found, err := h.users.Users(ctx, q.by, f, q.pageRequest(usersPerPage))
+	users, err := h.find(q, &p, f)
 	if err != nil {
 		return err
 	}
-	p.Pages = pageLinksOf(q, found)
-	if p.Rows, err = h.rows(q, p, found); err != nil {
-		return err
-	}
-	if p.Total, err = h.users.CountUsers(ctx, q.by, f); err != nil {
+	p.Columns = p.State.columns(q, p.All, p.Store != nil, p.Total <= user.MaxSorted)
+	if p.Rows, err = h.rows(q, p, users); err != nil {
 		return err
 	}
 	return userListTemplate.show(q, http.StatusOK, p)
 }
 
-func (h *userHandler) rows(q *request, p userListPage, found paging.Page[user.User]) ([]userRow, error) {
+// chosenStore returns the store that the account's list is limited to, or zero. It sets the stores to choose from.
+func (h *userHandler) chosenStore(q *request, p *userListPage) (uuid.UUID, error) {
+	var err error
+	if p.Stores, err = storesWhere(q, h.accounts, func(account.Store) bool { return true }); err != nil ||
+		p.State.Store == "" {
+		return uuid.Nil, err
+	}
+	_, st, err := h.accounts.StoreForUsers(q.r.Context(), q.by, account.StoreRef{Hash: p.State.Store})
+	return st.ID, err
+}
+
+// find returns the users of the page that the address asks for, and sets their total and the pages beside it.
+func (h *userHandler) find(q *request, p *userListPage, f user.Filter) ([]user.User, error) {
 	ctx := q.r.Context()
-	ids := make([]uuid.UUID, len(found.Items))
+	if p.State.sort != "" {
+		users, total, err := h.users.Sorted(ctx, q.by, f, user.Order{By: p.State.sort,
+			Descending: p.State.descending, Skip: (p.State.page - 1) * usersPerPage, Size: usersPerPage})
+		if fault.KindOf(err) != fault.LimitReached {
+			p.Total, p.Pages = int64(total), p.State.turn(q, total)
+			return users, err
+		}
+		p.State.sort, p.State.page = "", 1
+	}
+	found, err := h.users.Users(ctx, q.by, f, q.pageRequest(usersPerPage))
+	if err != nil {
+		return nil, err
+	}
+	p.Pages = pageLinksOf(q, found)
+	users := make([]user.User, len(found.Items))
 	for i, item := range found.Items {
-		ids[i] = item.Key
+		users[i] = item.Node
+	}
+	p.Total, err = h.users.CountUsers(ctx, q.by, f)
+	return users, err
+}
+
+func (h *userHandler) rows(q *request, p userListPage, users []user.User) ([]userRow, error) {
+	ctx := q.r.Context()
+	var ids, pending []uuid.UUID
+	for _, u := range users {
+		if ids = append(ids, u.ID); u.Standing() == user.StandingPending {
+			pending = append(pending, u.ID)
+		}
 	}
 	places, counts, err := h.places(q, p.Store, ids)
 	if err != nil {
 		return nil, err
 	}
-	members := map[uuid.UUID]user.Membership{}
-	if p.All {
-		if members, err = h.users.MembershipsByID(ctx, q.by, ids); err != nil {
-			return nil, err
-		}
+	invitations, err := h.signIn.PendingInvitations(ctx, q.by, pending)
+	if err != nil {
+		return nil, err
 	}
-	rows := make([]userRow, len(found.Items))
-	for i, item := range found.Items {
-		u := item.Node
+	members, err := h.users.MembershipsByID(ctx, q.by, ids)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]userRow, len(users))
+	for i, u := range users {
 		row := userRow{
-			ID: u.ID, Name: fullName(u), Email: u.Email, ExternalID: members[u.ID].ExternalID,
-			You: u.ID == q.by.ID, AccountOwner: u.ID == q.account.OwnerID, Places: places[u.ID],
-			Provisioned: members[u.ID].ProvisionedBy != uuid.Nil,
+			ID: u.ID, Name: fullName(u), Email: u.Email, You: u.ID == q.by.ID,
+			AccountOwner: u.ID == q.account.OwnerID, Places: places[u.ID],
+		}
+		if p.All {
+			row.ExternalID = members[u.ID].ExternalID
+			row.Provisioned = members[u.ID].ProvisionedBy != uuid.Nil
 		}
 		row.Status, row.LastSignIn = statusOf(row.Places, row.AccountOwner)
-		if u.Pending {
-			row.Status = "pending"
+		if standing := u.Standing(); standing != user.StandingActive {
+			row.Status = string(standing)
 		}
-		if u.Deactivated() {
-			row.Status = "deactivated"
+		if l, there := invitations[u.ID]; there {
+			row.Status, row.InvitedUntil = "invited", q.shortDay(l.ExpiresAt)
 		}
+		h.offer(q, &row, u, members[u.ID])
 		if len(row.Places) > placesShown {
 			row.Places = row.Places[:placesShown]
 		}
@@ -181,6 +242,20 @@ func (h *userHandler) rows(q *request, p userListPage, found paging.Page[user.Us
 		rows[i] = row
 	}
 	return rows, nil
+}
+
+// offer sets what the visitor can do with the user of a row. The user's page offers more.
+func (h *userHandler) offer(q *request, row *userRow, u user.User, in user.Membership) {
+	owns := row.AccountOwner || slices.ContainsFunc(row.Places,
+		func(p user.StorePlace) bool { return p.Store.OwnerID == u.ID })
+	row.MayRemove = !owns && membership.MayRemove(q.by, false) == nil
+	row.MayDeactivate = row.MayRemove && u.Standing() == user.StandingActive && in.ProvisionedBy == uuid.Nil
+	if u.Standing() == user.StandingPending && !row.You {
+		p := user.Profile{Person: user.Person{User: u}, In: row.Places}
+		if _, denied := mayInvite(q, p); denied == nil {
+			row.InviteForm = h.forms.New()
+		}
+	}
 }
 
 // places returns the users' stores, newest first, and how many each has: in one store, or in the whole account.
@@ -216,8 +291,10 @@ func statusOf(places []user.StorePlace, accountOwner bool) (status string, last 
 			last = p.LastLoginAt
 		}
 		switch {
-		case p.Status == user.Active:
+		case p.Status == user.Active && len(p.Permissions) > 0:
 			status = "active"
+		case p.Status == user.Active && status != "active":
+			status = "no_access"
 		case status == "none":
 			status = "inactive"
 		}

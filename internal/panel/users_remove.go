@@ -50,6 +50,8 @@ type removePage struct {
 	// Path is that of the form, below the user's page.
 	Path        string
 	Deactivates bool
+	// Withdraws reports whether the page withdraws an invitation: the user is pending and knows no API tokens.
+	Withdraws bool
 	// Owns are the names of the accounts and stores that the user owns. An owner cannot be removed.
 	Owns     []string
 	Sessions int
@@ -109,6 +111,7 @@ func (h *removalHandler) show(q *request, status int, p user.Profile, w leaving,
 	if err != nil {
 		return err
 	}
+	shown.Withdraws = p.Standing() == user.StandingPending && !w.deactivates && len(shown.Tokens) == 0
 	return userRemoveTemplate.show(q, status, shown)
 }
 
@@ -189,6 +192,8 @@ func (h *removalHandler) leave(q *request, w leaving) error {
 	to := q.address("/users")
 	if w.deactivates {
 		to = userAddress(q, p)
+	} else if p.Standing() == user.StandingPending && revoked == 0 {
+		return q.redirectWithNotice(to, "invitation_withdrawn", 1)
 	}
 	if revoked > 0 {
 		return q.redirectWithNotice(to, w.withTokens, revoked)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"latchkey/internal/test/check"
 )
 
 // The demo's users other than the account's owner: the owner of a store, a member of a store, and a user who is
@@ -65,13 +67,50 @@ func TestPeople(t *testing.T) {
 		}
 		found := owner.submit(all, "Search", "q", "CARON")
 		found.wants(http.StatusOK, "1 user found").wants(http.StatusOK, chloe).lacks(ana)
-		owner.get(s.page("/users?q=nobody+at+all")).wants(http.StatusOK, "No user has this name")
+		owner.get(s.page("/users?q=nobody+at+all")).wants(http.StatusOK, "No users match.")
 		owner.get(s.page("/users?q=x")).wants(http.StatusUnprocessableEntity,
 			"Search for 2 to 100 characters.").lacks(ana)
 		owner.get(s.page("/users?after=x")).wants(http.StatusUnprocessableEntity, "This is not a cursor.")
 		owner.get(s.page("/stores/acme1us/users")).wants(http.StatusOK, "3 users").wants(http.StatusOK,
 			ben).lacks(chloe)
 		owner.get(s.page("/stores/nowhere/users")).wants(http.StatusNotFound, "no such store")
+	})
+}
+
+// The list of users is limited by status and store, and sorted by its columns.
+func TestPeopleFilteredAndSorted(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		owner := s.signedIn(s.OwnerEmail)
+		s.run("email,first_name,last_name\nzoe@acme.example,,\n", "user", "provision", "--account", s.Account, "--file",
+			"-", "--format", "csv")
+		all := owner.get(s.page("/users"))
+		pending := owner.get(linkCalled(t, all, "Invited")).wants(http.StatusOK, "1 user found").lacks(ana)
+		pending.wants(http.StatusOK, "zoe@acme.example In no store Pending")
+		owner.get(linkCalled(t, pending, "Deactivated")).wants(http.StatusOK, "No users match.")
+		owner.get(linkCalled(t, pending, "In no store")).wants(http.StatusOK, "zoe@acme.example").lacks(ana)
+		owner.get(s.page("/users?store=acme1us&status=active")).wants(http.StatusOK, ben).lacks(chloe)
+		owner.get(s.page("/users?store=acme1us&q=ana")).wants(http.StatusOK, "1 user found").lacks(ben)
+		owner.get(s.page("/users?store=acme1us")).lacks("In no store")
+		owner.get(s.page("/users?store=nowhere")).wants(http.StatusNotFound, "no such store")
+
+		names := func(page *reply) (names []string) {
+			for _, head := range page.all("th") {
+				if scope, _ := attribute(head, "scope"); scope == "row" {
+					name, _, _ := strings.Cut(textOf(head), " ")
+					names = append(names, name)
+				}
+			}
+			return names
+		}
+		up := owner.get(linkCalled(t, all, "Name"))
+		check.Equal(t, names(up), []string{"Acme", "Ana", "Ben", "Chloé", "Store", "zoe@acme.example"}, "by name")
+		down := owner.get(linkCalled(t, up, "Name"))
+		check.Equal(t, names(down), []string{"zoe@acme.example", "Store", "Chloé", "Ben", "Ana", "Acme"}, "backward")
+		check.Equal(t, names(owner.get(linkCalled(t, down, "Name"))), names(all), "the default again")
+		_ = s.signedIn(ana)
+		last := owner.get(linkCalled(t, owner.get(s.page("/users?q=an")), "Last sign-in"))
+		check.Equal(t, names(last)[0], "Ana", "the user who signed in last")
+		last.lacks(ben)
 	})
 }
 
@@ -89,6 +128,10 @@ func TestPeoplePages(t *testing.T) {
 		first.wants(http.StatusOK, "60 users found").lacks("manyaa@")
 		older := owner.get(linkCalled(t, first, "Older"))
 		older.wants(http.StatusOK, "manyaa@acme.example").wants(http.StatusOK, "60 users found").lacks("Older")
+		sorted := owner.get(s.page("/users?q=many&sort=name&order=down"))
+		sorted.wants(http.StatusOK, "60 users found").lacks("manych@")
+		last := owner.get(linkCalled(t, sorted, "Next")).wants(http.StatusOK, "manych@acme.example").lacks("Next")
+		owner.get(linkCalled(t, last, "Previous")).lacks("Previous")
 		back := owner.get(linkCalled(t, older, "Newer"))
 		if back.lacks("Newer"); len(back.all("tr")) != len(first.all("tr")) {
 			t.Errorf("rows after going back: got %d, want %d", len(back.all("tr")), len(first.all("tr")))
