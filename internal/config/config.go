@@ -10,6 +10,8 @@ import (
 type Config struct {
 	// Addr and AdminAddr are the addresses of the two listeners, as host:port.
 	Addr, AdminAddr string
+	// AddrGiven reports whether Addr was set explicitly.
+	AddrGiven bool
 	// PublicURL is the URL of the public listener for clients, without a trailing slash. If empty, it is derived from
 	// the listener's address (BaseURL).
 	PublicURL string
@@ -53,16 +55,18 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	// GatewayAddresses are the addresses from which gateways may call without a key.
 	GatewayAddresses []netip.Prefix
-	Legacy           Legacy
-	SignIn           SignIn
-	HTTP             HTTP
-	Rates            Rates
-	Query            Query
-	Log              Log
-	Mail             Mail
-	Webhooks         Webhooks
-	TestClock        TestClock
-	EventBridge      EventBridge
+	// CORSOrigins are the origins of web pages that may call the Account API from a browser.
+	CORSOrigins []string
+	Legacy      Legacy
+	SignIn      SignIn
+	HTTP        HTTP
+	Rates       Rates
+	Query       Query
+	Log         Log
+	Mail        Mail
+	Webhooks    Webhooks
+	TestClock   TestClock
+	EventBridge EventBridge
 	// SessionLifetime is the maximum lifetime of a control panel session.
 	SessionLifetime time.Duration
 	// SessionIdle is the idle timeout of a session. Zero means none.

@@ -133,6 +133,12 @@ func TestFaultsOfOneSetting(t *testing.T) {
 		{"duration without unit", "cache-age", "5", "duration"},
 		{"duration out of bounds", "last-use-interval", "5m", "from 1s to 1m"},
 		{"duration or off", "last-use-interval", "never", "or off"},
+		{"origin with a path", "cors-origins", "https://admin.example.com/", "without a path"},
+		{"origin without a scheme", "cors-origins", "admin.example.com", "a scheme and a host"},
+		{"every origin", "cors-origins", "*", "a scheme and a host"},
+		{"origin of no page", "cors-origins", "null", "a scheme and a host"},
+		{"origin in upper case", "cors-origins", "https://Admin.example.com", "in lower case"},
+		{"origin with the default port", "cors-origins", "https://b.example:443", "without the default port"},
 		{"number with text", "query-depth", "10x", "whole number"},
 		{"empty key file", "key-file", "", "name a file"},
 		{"both listeners on one address", "admin-addr", "127.0.0.1:8080", "public listener"},
@@ -352,18 +358,32 @@ func TestDocumented(t *testing.T) {
 	}
 }
 
+// commands are the commands that use settings for each purpose, in words. A test of internal/cli compares them with the
+// flags of the commands.
+var commands = map[config.Purpose]string{
+	0:                     "`serve`",
+	config.Storage:        "all that use the database",
+	config.Scopes:         "`serve`, `scope list`, `token create`, `legacy convert`",
+	config.Issuing:        "`serve`, `token create`, `legacy convert`",
+	config.Links:          "`serve`, `token create`, `token list`, `legacy convert`, `user invite`",
+	config.Mailing:        "`serve`, `user invite`",
+	config.Receivers:      "`serve`, `webhook create`",
+	config.LegacyAccounts: "`serve`, `legacy create`",
+}
+
 func table() string {
 	var b strings.Builder
-	b.WriteString("| flag | variable | default | what it is | commands |\n|---|---|---|---|---|\n")
+	group := ""
 	for _, s := range config.Settings() {
-		value, commands := "", "all"
+		if s.Group != group {
+			group = s.Group
+			fmt.Fprintf(&b, "\n### %s\n\n| flag | variable | default | what it is | commands |\n|---|---|---|---|---|\n", group)
+		}
+		value := ""
 		if s.Default != "" {
 			value = "`" + s.Default + "`"
 		}
-		if s.Serving {
-			commands = "serve"
-		}
-		fmt.Fprintf(&b, "| `--%s` | `%s` | %s | %s | %s |\n", s.Flag, s.Variable(), value, s.Usage, commands)
+		fmt.Fprintf(&b, "| `--%s` | `%s` | %s | %s | %s |\n", s.Flag, s.Variable(), value, s.Usage, commands[s.For])
 	}
 	return b.String()
 }

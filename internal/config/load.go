@@ -31,6 +31,8 @@ type Needs struct {
 	Keys bool
 	// Creates reports whether the command creates a missing SQLite database.
 	Creates bool
+	// Serves reports whether the command is the server.
+	Serves bool
 }
 
 // Load reads every setting from its flag, otherwise from its variable, otherwise from its default. An empty variable
@@ -41,6 +43,9 @@ func Load(from Source, needs Needs) (Config, error) {
 	wrong := map[string]bool{}
 	for _, s := range Settings() {
 		text, set := s.text(from)
+		if s.Flag == "addr" {
+			c.AddrGiven = set
+		}
 		if !set && text == "" {
 			continue
 		}

@@ -19,6 +19,10 @@ type Setting struct {
 	Usage string
 	// Serving reports whether only the server uses the setting. Other commands have no flag for it.
 	Serving bool
+	// For is what commands other than serve use the setting for. A command has flags only for its purposes.
+	For Purpose
+	// Group is the heading under which help and documentation list the setting.
+	Group string
 
 	// Bare reports whether the flag without a value means "on".
 	Bare bool
@@ -31,20 +35,31 @@ type Setting struct {
 
 // Settings returns every setting, in the order of the documentation.
 func Settings() []Setting {
-	return slices.Concat(placeSettings(), dataSettings(), tokenSettings(), httpSettings(), rateSettings(),
-		webhookSettings(), billingSettings(), signInSettings(), mailSettings(), legacySettings(),
-		querySettings(), logSettings())
+	return slices.Concat(
+		grouped("Addresses", placeSettings()), grouped("Database and files", dataSettings()),
+		grouped("API tokens", tokenSettings()), grouped("Requests", httpSettings()),
+		grouped("Rate limits", rateSettings()), grouped("Webhooks and event sources", webhookSettings()),
+		grouped("Billing", billingSettings()), grouped("Signing in", signInSettings()), grouped("Mail", mailSettings()),
+		grouped("Legacy API accounts", legacySettings()), grouped("GraphQL operations", querySettings()),
+		grouped("Logs", logSettings()))
+}
+
+func grouped(group string, settings []Setting) []Setting {
+	for i := range settings {
+		settings[i].Group = group
+	}
+	return settings
 }
 
 func placeSettings() []Setting {
 	return []Setting{
-		{Flag: "addr", Default: "127.0.0.1:8080", Usage: "address of the public listener, host:port",
+		{Flag: "addr", For: Links, Default: "127.0.0.1:8080", Usage: "address of the public listener, host:port",
 			keep: address(func(c *Config) *string { return &c.Addr })},
 		{Flag: "admin-addr", Default: "127.0.0.1:8081", Serving: true,
 			Usage: "address of the admin listener (health, metrics), host:port",
 			keep:  address(func(c *Config) *string { return &c.AdminAddr })},
-		{Flag: "public-url", private: true,
-			Usage: "URL of the public listener for clients (default: http:// and its address)",
+		{Flag: "public-url", For: Links, private: true,
+			Usage: "URL of the public listener for clients (default: http:// and its address; other commands: the URL of the server that started last)",
 			keep:  webURL(func(c *Config) *string { return &c.PublicURL })},
 		{Flag: "replica-name", Serving: true,
 			Usage: "name of this server among those that share its database (default: the machine's name and the port)",
@@ -71,17 +86,17 @@ func placeSettings() []Setting {
 
 func dataSettings() []Setting {
 	return []Setting{
-		{Flag: "database", Env: "LATCHKEY_DATABASE_URL", Default: "sqlite:latchkey.db", private: true,
+		{Flag: "database", For: Storage, Env: "LATCHKEY_DATABASE_URL", Default: "sqlite:latchkey.db", private: true,
 			Usage: "database: sqlite:FILE or postgres://…", keep: database},
 		{Flag: "feed-database", Env: "LATCHKEY_FEED_DATABASE_URL", private: true, Serving: true,
 			Usage: "direct URL of the same database, postgres://…, if --database goes through a pooler such as pgbouncer", keep: feedDatabase},
-		{Flag: "max-connections", Default: "16",
+		{Flag: "max-connections", For: Storage, Default: "16",
 			Usage: "maximum number of database connections; a quarter of them is reserved for credential lookups",
 			keep:  number(func(c *Config) *int { return &c.MaxConnections }, 2, 1000)},
-		{Flag: "key-file",
+		{Flag: "key-file", For: Storage,
 			Usage: "file with the server keys (default: created beside an SQLite database; required with PostgreSQL)",
 			keep:  keyFile},
-		{Flag: "catalogue", Usage: "file with your own catalogue of scopes (default: built in)",
+		{Flag: "catalogue", For: Scopes, Usage: "file with your own catalogue of scopes (default: built in)",
 			keep: file(func(c *Config) *string { return &c.Catalogue })},
 		{Flag: "routes", Serving: true,
 			Usage: "file with your own routes, which define the scopes for the APIs behind gateways (default: built in)",
@@ -103,12 +118,13 @@ func dataSettings() []Setting {
 
 func tokenSettings() []Setting {
 	return []Setting{
-		{Flag: "max-tokens-per-store", Default: "50", Usage: "maximum number of active API tokens for one store",
-			keep: number(func(c *Config) *int { return &c.MaxTokensPerStore }, 1, 1_000_000)},
-		{Flag: "max-tokens-per-account", Default: "50",
+		{Flag: "max-tokens-per-store", For: Issuing, Default: "50",
+			Usage: "maximum number of active API tokens for one store",
+			keep:  number(func(c *Config) *int { return &c.MaxTokensPerStore }, 1, 1_000_000)},
+		{Flag: "max-tokens-per-account", For: Issuing, Default: "50",
 			Usage: "maximum number of active account-level API tokens for one account",
 			keep:  number(func(c *Config) *int { return &c.MaxTokensPerAccount }, 1, 1_000_000)},
-		{Flag: "max-token-lifetime",
+		{Flag: "max-token-lifetime", For: Issuing,
 			Usage: "maximum lifetime of a new API token; makes an expiration required (default: no limit)",
 			keep:  duration(func(c *Config) *time.Duration { return &c.MaxTokenLifetime }, "1m", "87600h")},
 		{Flag: "oauth-token-lifetime", Default: "1h", Serving: true,
@@ -122,10 +138,10 @@ func webhookSettings() []Setting {
 		{Flag: "webhook-workers", Default: "256", Serving: true,
 			Usage: "maximum number of webhook requests that this server has in flight; 0 sends none",
 			keep:  number(func(c *Config) *int { return &c.Webhooks.Workers }, 0, 10_000)},
-		{Flag: "webhook-allow",
+		{Flag: "webhook-allow", For: Receivers,
 			Usage: "CIDRs of receivers of webhooks on your own network, separated by commas; they may have http and any port (default: only public addresses, with https; serve --demo: this machine)",
 			keep:  prefixes(func(c *Config) *[]netip.Prefix { return &c.Webhooks.Allow })},
-		{Flag: "max-webhooks", Default: "20", Usage: "maximum number of webhooks of one account",
+		{Flag: "max-webhooks", For: Receivers, Default: "20", Usage: "maximum number of webhooks of one account",
 			keep: number(func(c *Config) *int { return &c.Webhooks.MaxPerAccount }, 1, 1000)},
 		{Flag: "aws-events", Default: "off", Serving: true,
 			Usage: "AWS region where apps can have event sources in Amazon EventBridge, such as eu-west-1; or off",
@@ -152,15 +168,10 @@ func billingSettings() []Setting {
 
 func mailSettings() []Setting {
 	return []Setting{
-		{Flag: "session-lifetime", Default: "12h", Serving: true, Usage: "lifetime of a session of the control panel",
-			keep: duration(func(c *Config) *time.Duration { return &c.SessionLifetime }, "5m", "720h")},
-		{Flag: "session-idle", Default: "1h", Serving: true,
-			Usage: "how long a session lasts without a request; or off",
-			keep:  orOff(func(c *Config) *time.Duration { return &c.SessionIdle }, "5m", "720h")},
-		{Flag: "smtp-url", private: true,
+		{Flag: "smtp-url", For: Mailing, private: true,
 			Usage: "mail server: smtp://USER:PASSWORD@HOST:587, with STARTTLS, or smtps://…:465 (default: no mails)",
 			keep:  smtpURL},
-		{Flag: "mail-from", Usage: "sender address of mails, such as keys@example.com; required with --smtp-url",
+		{Flag: "mail-from", For: Mailing, Usage: "sender address of mails, such as keys@example.com; required with --smtp-url",
 			keep: mailFrom},
 	}
 }
@@ -178,6 +189,9 @@ func httpSettings() []Setting {
 		{Flag: "write-timeout", Default: "40s", Serving: true,
 			Usage: "maximum time from the header of a request to the end of its response",
 			keep:  duration(func(c *Config) *time.Duration { return &c.HTTP.WriteTimeout }, "1s", "20m")},
+		{Flag: "cors-origins", Serving: true,
+			Usage: "origins of web pages that may call the Account API from a browser, such as https://admin.example.com, separated by commas (default: none)",
+			keep:  origins},
 		{Flag: "idle-timeout", Default: "2m", Serving: true,
 			Usage: "maximum time that a connection waits for its next request",
 			keep:  duration(func(c *Config) *time.Duration { return &c.HTTP.IdleTimeout }, "1s", "1h")},
@@ -214,12 +228,17 @@ func signInSettings() []Setting {
 			keep:  oneLine(func(c *Config) *string { return &c.SignIn.ClientSecret }, 500)},
 		{Flag: "oidc-name", Default: "OpenID Connect", Serving: true, Usage: "display name of the provider",
 			keep: oneLine(func(c *Config) *string { return &c.SignIn.Name }, 50)},
+		{Flag: "session-lifetime", Default: "12h", Serving: true, Usage: "lifetime of a session of the control panel",
+			keep: duration(func(c *Config) *time.Duration { return &c.SessionLifetime }, "5m", "720h")},
+		{Flag: "session-idle", Default: "1h", Serving: true,
+			Usage: "how long a session lasts without a request; or off",
+			keep:  orOff(func(c *Config) *time.Duration { return &c.SessionIdle }, "5m", "720h")},
 	}
 }
 
 func legacySettings() []Setting {
 	return []Setting{
-		{Flag: "allow-legacy", Default: "off", Bare: true,
+		{Flag: "allow-legacy", For: LegacyAccounts, Default: "off", Bare: true,
 			Usage: "whether new legacy API accounts can be created: on or off",
 			keep:  onOff(func(c *Config) *bool { return &c.Legacy.Allowed })},
 		{Flag: "legacy-deprecated-at", Default: "2026-01-01T00:00:00Z", Serving: true,

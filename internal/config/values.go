@@ -130,6 +130,26 @@ func rate(field func(*Config) *Rate) func(*Config, string) error {
 	}
 }
 
+// origins reads origins as browsers send them (RFC 6454, section 6.1).
+func origins(c *Config, text string) error {
+	var all []string
+	for part := range strings.SplitSeq(text, ",") {
+		part = strings.TrimSpace(part)
+		u, err := url.Parse(part)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
+			u.Scheme+"://"+u.Host != part {
+			return errors.New("must be origins separated by commas, each a scheme and a host without a path, such as https://admin.example.com")
+		}
+		port := u.Port()
+		if part != strings.ToLower(part) || port == "80" && u.Scheme == "http" || port == "443" && u.Scheme == "https" {
+			return errors.New("must be origins as browsers send them: in lower case, and without the default port")
+		}
+		all = append(all, part)
+	}
+	c.CORSOrigins = all
+	return nil
+}
+
 func prefixes(field func(*Config) *[]netip.Prefix) func(*Config, string) error {
 	return func(c *Config, text string) error {
 		var all []netip.Prefix

@@ -29,6 +29,8 @@ type route struct {
 	// oauth and scim report that errors have the format of OAuth or SCIM, not of
 	// the API.
 	oauth, scim bool
+	// cors lets pages of other origins call the route; nil lets none.
+	cors *cors
 }
 
 // public is the handler of the public listener. Its routes are served by the
@@ -67,6 +69,7 @@ func newPublic(c Config, m *metrics, r *rates) *public {
 	}
 	server := &oauthServer{e, c.OAuth}
 	p.account = p.handle(accountPrefix+"{account_uuid}"+accountSuffix, api.serve, http.MethodGet, http.MethodPost)
+	p.account.cors = newCORS(c.CORSOrigins)
 	p.check = p.handle("/gateway/check", check.serve)
 	p.check.quiet = true
 	if c.SCIM != nil {
@@ -127,6 +130,9 @@ func (p *public) handlePanel(all *pages) {
 // answer serves a request if the route accepts its method.
 func (rt *route) answer(rs *requestState, r *http.Request) {
 	rs.route = rt
+	if rt.cors != nil && rt.cors.answer(rs, r) {
+		return
+	}
 	if len(rt.methods) > 0 && !slices.Contains(rt.methods, r.Method) {
 		rs.Header().Set("Allow", strings.Join(rt.methods, ", "))
 		rs.problem(http.StatusMethodNotAllowed, fault.Invalid,

@@ -44,6 +44,9 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	// GatewayAddresses are the addresses of gateways that need no key.
 	GatewayAddresses []netip.Prefix
+	// CORSOrigins are the origins of web pages that may call the Account API from
+	// a browser.
+	CORSOrigins []string
 	// Routes are the scopes that the APIs behind gateways require.
 	Routes *routes.Table
 	// HTTPS reports whether clients reach the public listener over TLS.
