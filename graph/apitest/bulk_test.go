@@ -122,7 +122,7 @@ func TestRemovingIsNotSeeing(t *testing.T) {
 			{
 				name: "ownership, to an invalid ID", by: w.owner,
 				query:  `mutation { account { transferOwnership(input: {userId: "x"}) { account { id } } } }`,
-				errors: []string{`account.transferOwnership: INVALID input.userId: "x" is not an ID of this kind: bc/account/user/….`},
+				errors: []string{`account.transferOwnership: INVALID input.userId: "x" is not an ID of this kind: bc/account/user/…. Take it from the field id in Account.users.`},
 			},
 			{
 				name: "permissions of a store's owner, by a token", by: w.robot,

@@ -50,7 +50,7 @@ func TestNode(t *testing.T) {
 			return refused(name, id, "NOT_FOUND id: There is no such object in this account.")
 		}
 		malformed := func(name, id string) scenario {
-			return refused(name, id, "INVALID id: This is not an ID. Pass an ID exactly as this API returned it.")
+			return refused(name, id, "INVALID id: This is not an ID such as bc/account/user/0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01. Pass an ID exactly as this API returned it.")
 		}
 		byHash := found("a store by its hash", "<store1>", "Store")
 		byHash.variables = map[string]any{"id": "bc/account/store/<store1.hash>"}
@@ -155,7 +155,7 @@ func TestNodes(t *testing.T) {
 				data: `{"nodes": [null, {"__typename": "Store", "id": "<store0>"}, null, {"__typename": "User", "id": "<user0>"}, null, null]}`,
 				errors: []string{
 					"nodes.0: NOT_FOUND ids.0: " + noObject, "nodes.4: NOT_FOUND ids.4: " + noObject,
-					"nodes.2: INVALID ids.2: This is not an ID. Pass an ID exactly as this API returned it.",
+					"nodes.2: INVALID ids.2: This is not an ID such as bc/account/user/0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01. Pass an ID exactly as this API returned it.",
 					"nodes.5: NOT_FOUND ids.5: " + noObject,
 				},
 			},

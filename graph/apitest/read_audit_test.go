@@ -100,8 +100,8 @@ func TestFilterAuditEvents(t *testing.T) {
 				name: "every wrong id at once", by: w.robot, query: list, data: `null`,
 				variables: map[string]any{"filter": map[string]any{"actorId": "<store0>", "targetId": "<Gone.uuid>"}},
 				errors: []string{
-					`account.auditEvents: INVALID filter.actorId: "<store0>" is not an ID of this kind: bc/account/user/….`,
-					"account.auditEvents: INVALID filter.targetId: This is not an ID. Pass an ID exactly as this API returned it.",
+					`account.auditEvents: INVALID filter.actorId: "<store0>" is not an ID of this kind: bc/account/user/…. Take it from the field id in Account.users.`,
+					"account.auditEvents: INVALID filter.targetId: This is not an ID such as bc/account/user/0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01. Pass an ID exactly as this API returned it.",
 				},
 			},
 		})

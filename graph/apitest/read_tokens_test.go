@@ -102,7 +102,7 @@ func TestReadTokens(t *testing.T) {
 			{
 				name: "no token's id", by: w.robot, query: `{ account { apiToken(id: "<user0>") { name } } }`,
 				data:   `{"account": {"apiToken": null}}`,
-				errors: []string{`account.apiToken: INVALID id: "<user0>" is not an ID of this kind: bc/account/apiToken/….`},
+				errors: []string{`account.apiToken: INVALID id: "<user0>" is not an ID of this kind: bc/account/apiToken/…. Take it from the field id in Account.apiTokens.`},
 			},
 		})
 	})

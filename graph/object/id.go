@@ -14,14 +14,27 @@ import (
 
 func id(kind scalar.Kind, key uuid.UUID) scalar.NodeID { return scalar.NodeID{Kind: kind, Key: key} }
 
+// lists are the fields that list the objects of a kind, where clients find their
+// IDs.
+var lists = map[scalar.Kind]string{
+	scalar.APIToken: "Account.apiTokens", scalar.User: "Account.users", scalar.Webhook: "Account.webhooks",
+	scalar.Event: "Account.events", scalar.EventSource: "App.eventSources", scalar.Delivery: "Webhook.deliveries",
+	scalar.Subscription: "Account.subscriptions", scalar.Charge: "Account.charges", scalar.Invoice: "Account.invoices",
+	scalar.Store: "Account.stores",
+}
+
 // ParseKey returns the key of an ID of the kind. It also accepts the key without
 // the ID's prefix. It returns fault.Invalid for any other text.
 func ParseKey(kind scalar.Kind, text string) (uuid.UUID, error) {
 	bare := strings.TrimPrefix(text, account.IDPrefix+string(kind)+"/")
 	key, err := uuid.Parse(bare)
 	if err != nil || len(bare) != 36 {
-		return uuid.UUID{}, fault.Errorf(fault.Invalid, "%.64q is not an ID of this kind: %s%s/….", text,
-			account.IDPrefix, kind)
+		hint := ""
+		if list := lists[kind]; list != "" {
+			hint = " Take it from the field id in " + list + "."
+		}
+		return uuid.UUID{}, fault.Errorf(fault.Invalid, "%.64q is not an ID of this kind: %s%s/….%s", text,
+			account.IDPrefix, kind, hint)
 	}
 	return key, nil
 }

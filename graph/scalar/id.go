@@ -130,7 +130,8 @@ func lowerUUIDs(key string) string {
 }
 
 func errID() error {
-	return fault.Errorf(fault.Invalid, "This is not an ID. Pass an ID exactly as this API returned it.")
+	return fault.Errorf(fault.Invalid,
+		"This is not an ID such as bc/account/user/0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01. Pass an ID exactly as this API returned it.")
 }
 
 // MarshalAppID writes the id of an app.

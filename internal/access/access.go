@@ -421,7 +421,7 @@ var (
 
 // errRefused has one message for all reasons, so that it does not reveal whether a guess was close.
 var errRefused = fault.Errorf(fault.Unauthenticated,
-	"The credential is unknown or does not work, or no longer, or not from here.")
+	"This credential does not work. It may be mistyped, expired, revoked, or used from an address it is not allowed from.")
 
 // ErrRefused is the error for every credential that does not work.
 func ErrRefused() *fault.Error { return errRefused }

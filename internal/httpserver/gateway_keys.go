@@ -57,4 +57,4 @@ func (k *gatewayKeys) reverify(ctx context.Context, rs *requestState, key string
 	return errGatewayKey.Because(err)
 }
 
-var errGatewayKey = fault.Errorf(fault.Unauthenticated, "The gateway key is unknown or no longer works.")
+var errGatewayKey = fault.Errorf(fault.Unauthenticated, "This gateway key does not work. It may be mistyped or revoked.")

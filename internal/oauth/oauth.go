@@ -119,7 +119,7 @@ const (
 // message, so that it does not reveal whether a guess was close.
 func errClient() *fault.Error {
 	return fault.Errorf(fault.Unauthenticated,
-		"The client is unknown, its secret is wrong, or its API token does not work now or from this address.")
+		"The client ID or secret is wrong, or the API token is expired, revoked, suspended, or used from an address it is not allowed from.")
 }
 
 // ErrNotIssuedToClient is the error for a client that revokes a token that was not

@@ -176,7 +176,7 @@ func TestAuthenticate(t *testing.T) {
 func refused(t *testing.T, err error) {
 	t.Helper()
 	mustBe(t, err, fault.Unauthenticated)
-	const want = "The client is unknown, its secret is wrong, or its API token does not work now or from this address."
+	const want = "The client ID or secret is wrong, or the API token is expired, revoked, suspended, or used from an address it is not allowed from."
 	if err == nil || err.Error() != want {
 		t.Errorf("the refusal: got %v, want %q", err, want)
 	}

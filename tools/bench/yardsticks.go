@@ -72,8 +72,8 @@ func bareHandler() http.Handler {
 }
 
 // refusal is as long as Latchkey's, and has as many headers: net/http adds the length and the date.
-const refusal = `{"errors":[{"message":"The credential is unknown or does not work, or no longer, or not from here.",` +
-	`"extensions":{"code":"UNAUTHENTICATED","requestId":"LFGJU5USGAQZ3ZMYAHL7KBLTB2-1d2x"}}]}` + "\n"
+const refusal = `{"errors":[{"message":"This credential does not work. It may be mistyped, expired, revoked, ` +
+	`or used from an address it is not allowed from.","extensions":{"code":"UNAUTHENTICATED","requestId":"LFGJU5USGAQZ3ZMYAHL7KBLTB2-1d2x"}}]}` + "\n"
 
 func bareRefuse(w http.ResponseWriter) {
 	h := w.Header()
