@@ -85,6 +85,9 @@ func (c *Catalogue) Resources(level Level, features []Feature) []Resource {
 	return offered
 }
 
+// All returns every resource, in the catalogue's order.
+func (c *Catalogue) All() []Resource { return c.resources }
+
 // Lookup returns the properties of a scope, and whether it exists.
 func (c *Catalogue) Lookup(scope string) (Grant, bool) {
 	grant, found := c.grants[scope]

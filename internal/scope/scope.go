@@ -7,6 +7,8 @@
 // constants; the package does not depend on any other.
 package scope
 
+//go:generate go run latchkey/tools/scopedocs ../../docs/scopes.md
+
 // Level is the level of a token or a scope.
 type Level string
 
