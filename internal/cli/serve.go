@@ -47,9 +47,9 @@ func (p *program) serveCommand() *cobra.Command {
 			"in flight; another signal, a second later, ends the program at once.",
 	}
 	demo := c.Flags().Bool("demo", false, "create demo data and print how to try it out")
-	offer(c, true)
+	offer(c, everything)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
-		needs := config.Needs{Keys: true, Creates: true}
+		needs := config.Needs{Keys: true, Creates: true, Serves: true}
 		cfg, err := p.settings(c, needs)
 		if err != nil {
 			return err
@@ -132,7 +132,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	srv, err := httpserver.New(httpserver.Config{
 		Public: public, Admin: admin, Limits: b.cfg.HTTP, Rates: b.cfg.Rates, Legacy: b.cfg.Legacy,
 		TrustedProxies:   b.cfg.TrustedProxies,
-		GatewayAddresses: b.cfg.GatewayAddresses, Routes: routes,
+		GatewayAddresses: b.cfg.GatewayAddresses, Routes: routes, CORSOrigins: b.cfg.CORSOrigins,
 		HTTPS: strings.HasPrefix(baseURL, "https://"), PublicURL: baseURL, Delay: b.cfg.ShutdownDelay,
 		Grace:    requestGrace(b.cfg.ShutdownGrace),
 		Verifier: v.verifier, Canary: canary.Name, OAuth: newOAuth(b), Scopes: b.catalogue.Names(), API: api,
@@ -284,7 +284,7 @@ func newPanel(b *backend, v *verification, api http.Handler, directories *direct
 		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Memberships: b.memberships, SignIn: b.signIn,
 		Setup: b.setup, Forms: b.forms, Webhooks: b.webhooks, Billing: b.billing, Directories: directories,
 		Audit: b.db.Audit(), Catalogue: b.catalogue,
-		Verify: v.verifier.Verify, API: api, PublicURL: baseURL, Now: clock.System, Log: log,
+		Verify: v.verifier.Verify, API: api, SDL: graph.SDL, PublicURL: baseURL, Now: clock.System, Log: log,
 	})
 }
 
@@ -414,8 +414,12 @@ func startDirectories(ctx context.Context, d *directory.Service, log *slog.Logge
 	}
 }
 
-// greet prints how to begin: with the demo, or with the first account.
+// greet records the server's URL for commands, and prints how to begin: with the
+// demo, or with the first account.
 func (p *program) greet(ctx context.Context, b *backend, demo bool, baseURL, server string) error {
+	if err := gormdb.RecordPublicURL(ctx, b.db, baseURL); err != nil {
+		return err
+	}
 	if demo {
 		if err := p.welcome(ctx, b, baseURL); err != nil {
 			return err

@@ -15,6 +15,7 @@ import (
 // and the documentation of the schema.
 type explorerHandler struct {
 	api       http.Handler
+	sdl       func() string
 	signIn    *signin.Service
 	sessions  *sessions
 	publicURL string
@@ -29,6 +30,7 @@ func (h *explorerHandler) routes() []route {
 		get(at+"/confirm", member, backToExplorer),
 		post(at+"/confirm", member, h.confirmed, fresh),
 		get(at+"/schema", member, h.schema),
+		get(at+"/schema.graphqls", member, h.download),
 	}
 }
 

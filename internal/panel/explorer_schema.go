@@ -2,6 +2,7 @@ package panel
 
 import (
 	"cmp"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -227,4 +228,13 @@ func (p schemaPage) Prose(description string) []span {
 		spans = append(spans, span{text, i%2 == 1})
 	}
 	return spans
+}
+
+// download sends the schema as a file, for tools that read GraphQL's schema language.
+func (h *explorerHandler) download(q *request) error {
+	q.w.Header().Set("Content-Type", "application/graphql; charset=utf-8")
+	q.w.Header().Set("Content-Disposition", "attachment; filename=latchkey.graphqls")
+	// An error means that the client closed the connection.
+	_, _ = io.WriteString(q.w, h.sdl())
+	return nil
 }

@@ -67,6 +67,11 @@ func TestExplorerQuery(t *testing.T) {
 					tt.text)
 			}
 		}
+		file := owner.get(s.page("/graphiql/schema.graphqls"))
+		file.wants(http.StatusOK, "type Mutation @requires")
+		check.Equal(t, file.header.Get("Content-Disposition"), "attachment; filename=latchkey.graphqls", "the file")
+		link := s.page("/graphiql/schema.graphqls") + `" download`
+		check.Equal(t, strings.Contains(owner.get(s.page("/graphiql/schema")).body, link), true, "link to the file")
 		owner.post(at, "query", "{__typename}").wants(http.StatusUnsupportedMediaType, "application/json")
 		staff := s.signedIn(chloe)
 		staff.asks(at, `{"query":"{account{apiTokens{edges{node{name}}}}}"}`).wants(http.StatusOK, `"code":"FORBIDDEN"`)

@@ -49,6 +49,8 @@ type Config struct {
 	Verify func(ctx context.Context, presented string, origin auth.Origin) (*access.Record, error)
 	// API serves the Account API for the principal in the context.
 	API http.Handler
+	// SDL returns the schema of the API in GraphQL's schema language.
+	SDL func() string
 	// PublicURL is the panel's base URL, without a trailing slash.
 	PublicURL string
 	Now       clock.Clock

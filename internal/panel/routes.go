@@ -97,6 +97,8 @@ func (p *Panel) handlers(c Config) []route {
 			events: c.Audit, users: c.Users, tokens: c.Tokens, accounts: c.Accounts,
 			webhooks: c.Webhooks, catalogue: c.Catalogue, sessions: p.sessions, log: c.Log,
 		}).routes(),
-		(&explorerHandler{api: c.API, signIn: c.SignIn, sessions: p.sessions, publicURL: c.PublicURL}).routes(),
+		(&explorerHandler{
+			api: c.API, sdl: c.SDL, signIn: c.SignIn, sessions: p.sessions, publicURL: c.PublicURL,
+		}).routes(),
 	)
 }
