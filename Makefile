@@ -7,7 +7,7 @@ SHELL := bash
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -s -w -X latchkey/internal/cli.version=$(VERSION)
 # Third-party clients and audits that tests run on Node or in a browser.
-AUDITS := internal/httpserver/testdata/graphqlhttp internal/httpserver/testdata/oauth internal/panel/testdata/axe \
+AUDITS := internal/cli/testdata/newman internal/httpserver/testdata/graphqlhttp internal/httpserver/testdata/oauth internal/panel/testdata/axe \
 	internal/scim/testdata/patch internal/webhook/deliver/testdata/verify
 # The race detector covers everything except two packages that would take most of the tests' time: the SQLite engine, which is C
 # translated to Go and shares data between goroutines only under its own locks, and Argon2id, which has no goroutines.
@@ -62,6 +62,11 @@ fonts: ## Copy the control panel's typeface from the npm package of its lock fil
 	@tools/need node=nodejs npm=npm
 	npm ci --no-audit --no-fund --ignore-scripts --prefix internal/panel/fonts
 	node internal/panel/fonts/fonts.mjs
+
+.PHONY: screenshots
+screenshots: ## Take the README's pictures of the control panel, from the demo
+	@tools/need chromium=chromium
+	LATCHKEY_SCREENSHOTS=$(CURDIR)/docs/screenshots go test ./internal/panel -run '^TestPicturesOfTheREADME$$' -count=1
 
 .PHONY: passwords
 passwords: ## Write the list of common passwords from the npm package of its lock file

@@ -11,6 +11,7 @@ The file contains an account-level access token with the scopes account_users_re
 import argparse
 import csv
 import json
+import os
 import re
 import sys
 import time
@@ -137,4 +138,9 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BrokenPipeError:
+        # The reader, such as head, has seen enough. Python would report the same error once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

@@ -40,7 +40,7 @@ func (p billingCommands) run() *cobra.Command {
 		Long: "Store the charges that are due, and issue the invoices of months that have ended. Running servers do this every minute. " +
 			"If another run is at work, the command does nothing and exits with 0.",
 	}
-	offer(c, false)
+	offer(c, config.Storage)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
 		ctx, stop := stoppable(c.Context())
 		defer stop()
@@ -134,7 +134,7 @@ func (p billingCommands) verify() *cobra.Command {
 		Long: "Compare all charges and invoices with what was approved, and list every row that breaks a rule. " +
 			"The exit status is 5 if there is one. Nothing is changed.",
 	}
-	offer(c, false)
+	offer(c, config.Storage)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
 		return p.withBackend(c, config.Needs{}, func(b *backend) error { return p.verifyBilling(c.Context(), b) })
 	})
@@ -194,7 +194,7 @@ func (p billingCommands) change(name, short, done string,
 	act func(*billing.Service, context.Context, *auth.Principal, uuid.UUID) (billing.Subscription,
 		error)) *cobra.Command {
 	c := &cobra.Command{Use: name + " ID", Short: short, Args: takes("ID", 1, 1)}
-	offer(c, false)
+	offer(c, config.Storage)
 	c.RunE = p.runs(func(c *cobra.Command, args []string) error {
 		var in inputs
 		id := in.apiID("ID", subscriptionPrefix, args[0])

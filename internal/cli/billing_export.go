@@ -25,7 +25,7 @@ func (p billingCommands) export() *cobra.Command {
 	}
 	c.Flags().StringVar(&month, "month", "", "the month (UTC) in which the charges fell due, such as 2026-02")
 	must(c.MarkFlagRequired("month"))
-	offer(c, false)
+	offer(c, config.Storage)
 	c.RunE = p.runsAs([]string{"text", "csv", "json"}, func(c *cobra.Command, _ []string) error {
 		if _, err := billing.MonthSpan(month); err != nil {
 			return about("--month", err)

@@ -55,7 +55,7 @@ func newBulkCommand(p *program, c *cobra.Command) *bulkCommand {
 		fmt.Sprintf("number of users per request, 1 to %d", membership.MaxBulk))
 	c.Flags().BoolVar(&r.dryRun, "dry-run", false, "print the changes without making them")
 	must(c.MarkFlagRequired("account"))
-	offer(c, false)
+	offer(c, config.Storage)
 	return r
 }
 

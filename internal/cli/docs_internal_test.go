@@ -3,12 +3,14 @@ package cli
 import (
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
 
 	"latchkey/internal/config"
+	"latchkey/internal/test/check"
 )
 
 // docs/commands.md documents every command and every flag that is not a
@@ -42,4 +44,42 @@ func TestCommandsAreDocumented(t *testing.T) {
 		}
 	}
 	walk((&program{}).root())
+}
+
+// docs/settings.md names the commands that have the flag of each setting.
+func TestSettingsNameTheirCommands(t *testing.T) {
+	text, err := os.ReadFile("../../docs/settings.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]string{}
+	rows := regexp.MustCompile("(?m)^\\| `--([a-z-]+)` .* \\| ([^|]+) \\|$")
+	for _, row := range rows.FindAllStringSubmatch(string(text), -1) {
+		documented[row[1]] = row[2]
+	}
+	offering := map[string][]string{}
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		for _, s := range config.Settings() {
+			if f := c.Flags().Lookup(s.Flag); f != nil && len(f.Annotations[settingGroup]) > 0 {
+				offering[s.Flag] = append(offering[s.Flag], "`"+strings.TrimPrefix(c.CommandPath(), "latchkey ")+"`")
+			}
+		}
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk((&program{}).root())
+	for _, s := range config.Settings() {
+		if s.For == config.Storage {
+			check.Equal(t, documented[s.Flag], "all that use the database", "commands of --%s", s.Flag)
+			check.Equal(t, strings.Join(offering[s.Flag], ", "), strings.Join(offering["database"], ", "),
+				"commands with --%s, as with --database", s.Flag)
+			continue
+		}
+		got := strings.Split(documented[s.Flag], ", ")
+		slices.Sort(got)
+		slices.Sort(offering[s.Flag])
+		check.Equal(t, strings.Join(got, ", "), strings.Join(offering[s.Flag], ", "), "commands of --%s", s.Flag)
+	}
 }

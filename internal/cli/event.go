@@ -44,7 +44,7 @@ func (p eventCommands) list() *cobra.Command {
 	listFlag(c, &l.types, "type", "only events of this type; repeatable, or several separated by commas")
 	c.Flags().BoolVar(&l.follow, "follow", false, "wait for further events at the end of the log")
 	must(c.MarkFlagRequired("account"))
-	offer(c, false)
+	offer(c, config.Storage)
 	c.RunE = p.runsAs([]string{"text", "json", "ndjson"}, func(c *cobra.Command, _ []string) error { return l.act(c) })
 	return c
 }

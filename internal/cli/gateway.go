@@ -27,7 +27,7 @@ func (p gatewayCommands) create() *cobra.Command {
 	}
 	c.Flags().StringVar(&name, "name", "", fmt.Sprintf("the gateway's name, 1 to %d characters", keys.MaxName))
 	must(c.MarkFlagRequired("name"))
-	offer(c, false)
+	offer(c, config.Storage)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
 		return p.with(c, func(s *keys.Service) error { return p.createKey(c.Context(), s, name) })
 	})
@@ -77,7 +77,7 @@ func (p gatewayCommands) createKey(ctx context.Context, s *keys.Service, name st
 
 func (p gatewayCommands) list() *cobra.Command {
 	c := &cobra.Command{Use: "list", Short: "List the keys of gateways, newest first", Args: cobra.NoArgs}
-	offer(c, false)
+	offer(c, config.Storage)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
 		return p.with(c, func(s *keys.Service) error {
 			keys, err := s.List(c.Context(), operator(uuid.Nil))
@@ -101,7 +101,7 @@ func (v gatewayView) row() []string {
 
 func (p gatewayCommands) revoke() *cobra.Command {
 	c := &cobra.Command{Use: "revoke ID", Short: "Revoke a gateway key immediately", Args: takes("ID", 1, 1)}
-	offer(c, false)
+	offer(c, config.Storage)
 	c.RunE = p.runs(func(c *cobra.Command, args []string) error {
 		var in inputs
 		id := in.id("ID", args[0])

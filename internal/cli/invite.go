@@ -31,7 +31,7 @@ func (p userCommands) invite() *cobra.Command {
 	must(c.MarkFlagRequired("account"))
 	must(c.MarkFlagRequired("email"))
 	mails := c.Flags().Bool("mail", false, "send the link by e-mail instead of printing it; needs --smtp-url")
-	offer(c, false)
+	offer(c, config.Storage|config.Links|config.Mailing)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
 		id := in.id("--account", accountID)
 		if strings.TrimSpace(details.Email) == "" {
@@ -85,6 +85,7 @@ func (p userCommands) inviteUser(c *cobra.Command, accountID uuid.UUID, who sign
 		done.ExpiresAt}, text, func() {
 		p.say("%s is in account %s; the link is %s and works once, until %s", done.Person.Email, accountID,
 			done.Outcome, done.ExpiresAt.Format(time.RFC3339))
+		p.adviseOnURL(b)
 	})
 	if err != nil {
 		return fmt.Errorf("%w; the link is lost: invite the user again", err)

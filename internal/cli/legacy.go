@@ -10,6 +10,7 @@ import (
 
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
+	"latchkey/internal/config"
 	"latchkey/internal/legacy"
 	"latchkey/internal/token"
 )
@@ -45,7 +46,7 @@ func legacyViewOf(a legacy.Account) legacyView {
 func (p legacyCommands) list() *cobra.Command {
 	c := &cobra.Command{Use: "list --account UUID", Short: "List the legacy API accounts, by store and name",
 		Args: cobra.NoArgs}
-	t := newTokenCommand(p.program, c)
+	t := newTokenCommand(p.program, c, 0)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
 		return t.act(c, func(b *backend, by *auth.Principal) error {
 			if err := b.requireAccount(c.Context(), by.AccountID); err != nil {
@@ -77,7 +78,7 @@ func (p legacyCommands) create() *cobra.Command {
 		Short: "Create a legacy API account and print its token", Args: cobra.NoArgs,
 		Long: "Create a legacy API account for a store and print its token. Legacy API accounts are deprecated and have no scopes, so this needs --allow-legacy.",
 	}
-	t := newTokenCommand(p.program, c)
+	t := newTokenCommand(p.program, c, config.LegacyAccounts)
 	c.Flags().StringVar(&t.store, "store", "", "the store's hash")
 	c.Flags().StringVar(&username, "username", "", "the user name, unique in the store")
 	must(c.MarkFlagRequired("store"))
@@ -120,7 +121,7 @@ func (t *tokenCommand) createLegacy(ctx context.Context, b *backend, by *auth.Pr
 func (p legacyCommands) delete() *cobra.Command {
 	c := &cobra.Command{Use: "delete ID --account UUID", Short: "Delete a legacy API account immediately",
 		Args: takes("ID", 1, 1)}
-	t := newTokenCommand(p.program, c)
+	t := newTokenCommand(p.program, c, 0)
 	c.RunE = p.runs(func(c *cobra.Command, args []string) error {
 		id := t.in.id("ID", args[0])
 		return t.act(c, func(b *backend, by *auth.Principal) error {
@@ -144,7 +145,7 @@ func (p legacyCommands) convert() *cobra.Command {
 		Long: "Issue an API token for the store of a legacy API account, print its credentials, and then delete the legacy API account. " +
 			"If the credentials cannot be printed, the legacy API account is not deleted.",
 	}
-	t := newTokenCommand(p.program, c)
+	t := newTokenCommand(p.program, c, issuing)
 	c.Flags().StringVar(&req.Name, "name", "", "the token's name, 4 to 100 characters")
 	listFlag(c, &req.Scopes, "scope", "a scope; repeatable, or several separated by commas")
 	must(c.MarkFlagRequired("name"))

@@ -54,6 +54,7 @@ func (p *program) root() *cobra.Command {
 		sessionCommands{p}.group(), tokenCommands{p}.group(), userCommands{p}.group(), gatewayCommands{p}.group(),
 		legacyCommands{p}.group(), webhookCommands{p}.group(), eventCommands{p}.group(), billingCommands{p}.group(),
 		group("key", "Server keys", p.keyCreateCommand()),
+		p.scopeCommands(), p.schemaCommands(),
 		p.versionCommand(),
 	)
 	version := root.Flags().Bool("version", false, "print the version")
@@ -65,19 +66,19 @@ func (p *program) root() *cobra.Command {
 		return withoutCommand(c, args)
 	}
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetUsageFunc(printUsage)
 	root.SetFlagErrorFunc(flagError)
 	root.PersistentFlags().StringVar(&p.format, "output", "text",
 		"output format: text or json; user list also supports csv, ndjson and table, event list ndjson, billing export csv")
+	p.completeFlags(root)
 	return root
 }
 
-// group returns a command that only holds subcommands.
+// group returns a command that only holds subcommands, and prints its help
+// if it is called without one.
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{Use: use, Short: short, Args: noUnknownCommand, SuggestionsMinimumDistance: 2,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return errors.New("name a command; \"" + c.CommandPath() + " --help\" lists them")
-		}}
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
 	c.AddCommand(commands...)
 	return c
 }

@@ -29,7 +29,7 @@ func (p *program) migrateCommand() *cobra.Command {
 		Args: cobra.NoArgs}
 	status := c.Flags().Bool("status", false,
 		"print the versions without migrating; exit status 4 if this program does not work with the schema")
-	offer(c, false)
+	offer(c, config.Storage)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error { return p.migrate(c, *status) })
 	return c
 }
@@ -88,7 +88,7 @@ func (p *program) applyCommand() *cobra.Command {
 	file := c.Flags().StringP("file", "f", "", "the manifest; - is standard input")
 	dry := c.Flags().Bool("dry-run", false, "print the changes without making them")
 	must(c.MarkFlagRequired("file"))
-	offer(c, false)
+	offer(c, config.Storage)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error { return p.apply(c, *file, *dry) })
 	return c
 }

@@ -2,10 +2,15 @@ package cli_test
 
 import (
 	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"testing"
 
+	"latchkey/internal/test/check"
 	dbtest "latchkey/internal/test/db"
 )
 
@@ -40,7 +45,75 @@ func TestMetricsOfWrites(t *testing.T) {
 		} {
 			s.shows(t, "/metrics", want)
 		}
+		documentsMetrics(t, s)
 	})
+}
+
+// documentsMetrics compares docs/metrics.md with the metrics of a server. One
+// with labels that has no value yet is not among them, so its name is looked
+// for in the source.
+func documentsMetrics(t *testing.T, s *server) {
+	t.Helper()
+	res, err := http.Get(s.admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exported := map[string]string{}
+	kinds := regexp.MustCompile(`(?m)^# TYPE (latchkey_\w+) (\w+)$`)
+	for _, m := range kinds.FindAllStringSubmatch(string(text), -1) {
+		exported[m[1]] = m[2]
+	}
+	page, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]string{}
+	row := regexp.MustCompile("(?m)^\\| `(latchkey_\\w+)` \\| (\\w+) \\|")
+	for _, m := range row.FindAllStringSubmatch(string(page), -1) {
+		documented[m[1]] = m[2]
+	}
+	named := metricsInSource(t)
+	for name, kind := range exported {
+		check.Equal(t, documented[name], kind, "the type of %s in docs/metrics.md", name)
+	}
+	for name := range named {
+		if documented[name] == "" {
+			t.Errorf("docs/metrics.md has no row for %s, want one", name)
+		}
+	}
+	for name := range documented {
+		if exported[name] == "" && !named[name] {
+			t.Errorf("docs/metrics.md has a row for %s, want only metrics that exist", name)
+		}
+	}
+}
+
+// metricsInSource returns the names of metrics that are written in the source.
+func metricsInSource(t *testing.T) map[string]bool {
+	t.Helper()
+	named := map[string]bool{}
+	literal := regexp.MustCompile(`(?:Name:\s+|NewDesc\(|Name: )"(latchkey_\w+[a-z])"`)
+	for _, pattern := range []string{"*.go", "../httpserver/*.go", "../gateway/canary/*.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: got %d files, %v, want some", pattern, len(files), err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range literal.FindAllStringSubmatch(string(text), -1) {
+				named[m[1]] = true
+			}
+		}
+	}
+	return named
 }
 
 // The labels of the build metric match the output of `latchkey version`.

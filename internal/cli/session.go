@@ -31,7 +31,7 @@ func (p sessionCommands) create() *cobra.Command {
 	c.Flags().StringVar(&accountID, "account", "", "the account's UUID; required if the user is in several")
 	c.Flags().StringVar(&ttl, "ttl", user.DefaultSessionTTL.String(), "how long the session lasts, 1m to 30d")
 	must(c.MarkFlagRequired("email"))
-	offer(c, false)
+	offer(c, config.Storage)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
 		var in inputs
 		req := user.SessionRequest{Email: email, TTL: in.duration("--ttl", ttl)}
@@ -134,7 +134,7 @@ func newSessionFilter(p *program, c *cobra.Command) *sessionFilter {
 	f := &sessionFilter{program: p}
 	c.Flags().StringVar(&f.email, "email", "", "the user's e-mail address")
 	c.Flags().StringVar(&f.accountID, "account", "", "the account's UUID (default: all accounts)")
-	offer(c, false)
+	offer(c, config.Storage)
 	return f
 }
 

@@ -16,10 +16,18 @@ import (
 	"latchkey/internal/token"
 )
 
-// offer adds the flags of the settings to a command.
-func offer(c *cobra.Command, serving bool) {
+// everything is the purpose of serve, which has a flag for each setting.
+const everything = ^config.Purpose(0)
+
+// settingGroup is the annotation of a setting's flag with the heading under
+// which help lists it.
+const settingGroup = "latchkey_setting_group"
+
+// offer adds the flags of the settings that a command uses for the purposes.
+func offer(c *cobra.Command, purposes config.Purpose) {
+	c.Flags().SortFlags = false // help shows them in the order of the documentation
 	for _, s := range config.Settings() {
-		if s.Serving && !serving {
+		if !s.UsedBy(purposes) && purposes != everything || c.Flags().Lookup(s.Flag) != nil {
 			continue
 		}
 		usage := s.Usage + " [" + s.Variable() + "]"
@@ -27,8 +35,10 @@ func offer(c *cobra.Command, serving bool) {
 			usage += " (default " + s.Default + ")"
 		}
 		c.Flags().String(s.Flag, "", usage)
+		flag := c.Flags().Lookup(s.Flag)
+		flag.Annotations = map[string][]string{settingGroup: {s.Group}}
 		if s.Bare {
-			c.Flags().Lookup(s.Flag).NoOptDefVal = "on"
+			flag.NoOptDefVal = "on"
 		}
 	}
 }
@@ -121,7 +131,11 @@ func (in *inputs) with(err error) error {
 func (in *inputs) id(flag, text string) uuid.UUID {
 	id, err := uuid.Parse(text)
 	if err != nil || len(text) != 36 || id == uuid.Nil {
-		in.wrong(flag, "must be a UUID such as 0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01.")
+		hint := ""
+		if flag == "--account" {
+			hint = " It is in the address of the account's API: /accounts/UUID/graphql."
+		}
+		in.wrong(flag, "must be a UUID such as 0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01."+hint)
 		return uuid.Nil
 	}
 	return id
@@ -134,6 +148,9 @@ func (in *inputs) tokenID(text string) uuid.UUID {
 	return in.apiID("ID", token.IDPrefix, text)
 }
 
+// listing has the group of the command that lists the objects with an ID.
+var listing = map[string]string{token.IDPrefix: "token", webhookPrefix: "webhook", eventPrefix: "event"}
+
 // apiID parses an ID of the API, with or without its prefix. The error shows
 // only the beginning of the text, as that of tokenID does.
 func (in *inputs) apiID(flag, prefix, text string) uuid.UUID {
@@ -145,7 +162,11 @@ func (in *inputs) apiID(flag, prefix, text string) uuid.UUID {
 	if len(bare) > 8 {
 		bare = fmt.Sprintf("%.8s…", bare)
 	}
-	in.wrong(flag, fmt.Sprintf("must be a UUID, with %s before it or not, and not %q.", prefix, bare))
+	message := fmt.Sprintf("must be a UUID, with %s before it or not, and not %q.", prefix, bare)
+	if group, listed := listing[prefix]; listed {
+		message += fmt.Sprintf(" \"latchkey %s list\" shows it.", group)
+	}
+	in.wrong(flag, message)
 	return uuid.Nil
 }
 

@@ -36,11 +36,16 @@ type tokenCommand struct {
 	store     string
 }
 
-func newTokenCommand(p *program, c *cobra.Command) *tokenCommand {
+// issuing are the purposes of commands that issue an API token.
+const issuing = config.Scopes | config.Issuing | config.Links
+
+// newTokenCommand adds the common flags to a command. purposes are those of its
+// settings beside config.Storage.
+func newTokenCommand(p *program, c *cobra.Command, purposes config.Purpose) *tokenCommand {
 	t := &tokenCommand{program: p}
 	c.Flags().StringVar(&t.accountID, "account", "", "the account's UUID")
 	must(c.MarkFlagRequired("account"))
-	offer(c, false)
+	offer(c, config.Storage|purposes)
 	return t
 }
 
@@ -102,7 +107,7 @@ func (p tokenCommands) create() *cobra.Command {
 		Args:    cobra.NoArgs,
 		Example: "  latchkey token create --account 0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01 --name \"HR sync\" --scope account_users_read --expires-in 90d",
 	}
-	t := newTokenCommand(p.program, c)
+	t := newTokenCommand(p.program, c, issuing)
 	t.forStore(c)
 	c.Flags().StringVar(&req.Name, "name", "", "the token's name, 4 to 100 characters")
 	listFlag(c, &req.Scopes, "scope", "a scope; repeatable, or several separated by commas")
@@ -160,10 +165,11 @@ func (t *tokenCommand) create(ctx context.Context, b *backend, by *auth.Principa
 	if err != nil {
 		return err
 	}
-	baseURL := b.cfg.BaseURL(b.cfg.Addr)
+	baseURL := b.baseURL
 	name, content := issued.File(baseURL)
 	err = t.reveal(issuedView(issued, baseURL, b.tokens.Now(), name, content), content, func() {
 		t.say("issued %s%s; these credentials cannot be shown again", token.IDPrefix, issued.Token.ID)
+		t.adviseOnURL(b)
 	})
 	if err != nil {
 		return revokeUnprinted(context.WithoutCancel(ctx), b, by, issued.Token.ID, err)
@@ -192,7 +198,7 @@ func (p tokenCommands) rotate() *cobra.Command {
 		Args:    takes("ID", 1, 1),
 		Example: "  NEW=$(latchkey token rotate bc/account/apiToken/… --account … --overlap 1h)",
 	}
-	t := newTokenCommand(p.program, c)
+	t := newTokenCommand(p.program, c, 0)
 	c.Flags().StringVar(&overlap, "overlap", token.DefaultOverlap.String(),
 		"how long the previous access token keeps working, 0s to 30d")
 	c.RunE = p.runs(func(c *cobra.Command, args []string) error {
@@ -241,7 +247,7 @@ func (p tokenCommands) revoke() *cobra.Command {
 		Use: "revoke ID… --account UUID", Short: "Revoke API tokens immediately, all or none",
 		Args: takes("ID", 1, math.MaxInt),
 	}
-	t := newTokenCommand(p.program, c)
+	t := newTokenCommand(p.program, c, 0)
 	c.Flags().StringVar(&reason, "reason", "", "the reason, for the audit log")
 	c.Flags().BoolVar(&issued, "issued", false, "also revoke the API tokens that these issued, at every depth")
 	c.RunE = p.runs(func(c *cobra.Command, args []string) error {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"latchkey/internal/auth"
+	"latchkey/internal/config"
 	"latchkey/internal/paging"
 	"latchkey/internal/token"
 )
@@ -19,7 +20,7 @@ func (p tokenCommands) list() *cobra.Command {
 	var statuses []string
 	c := &cobra.Command{Use: "list --account UUID",
 		Short: "List the API tokens of an account or of a store, newest first", Args: cobra.NoArgs}
-	t := newTokenCommand(p.program, c)
+	t := newTokenCommand(p.program, c, config.Links)
 	t.forStore(c)
 	listFlag(c, &statuses, "status",
 		"active, expired or revoked; several separated by commas (default: active,expired)")
@@ -62,7 +63,7 @@ func (t *tokenCommand) list(ctx context.Context, b *backend, by *auth.Principal,
 	if err != nil {
 		return err
 	}
-	baseURL := b.cfg.BaseURL(b.cfg.Addr)
+	baseURL := b.baseURL
 	views := []tokenView{}
 	for _, one := range tokens {
 		views = append(views, viewOf(one, baseURL, q.Now))

@@ -22,7 +22,7 @@ func (p userCommands) resetFactors() *cobra.Command {
 	}
 	c.Flags().StringVar(&email, "email", "", "the user's e-mail address")
 	must(c.MarkFlagRequired("email"))
-	offer(c, false)
+	offer(c, config.Storage)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
 		var in inputs
 		if strings.TrimSpace(email) == "" {

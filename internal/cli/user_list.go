@@ -42,7 +42,7 @@ func (p userCommands) list() *cobra.Command {
 		"only users changed after this time, such as 2027-01-31T00:00:00Z")
 	c.Flags().BoolVar(&l.withoutStores, "without-stores", false, "only users without a store")
 	must(c.MarkFlagRequired("account"))
-	offer(c, false)
+	offer(c, config.Storage)
 	c.RunE = p.runsAs(append([]string{"text"}, export.Formats()...),
 		func(c *cobra.Command, _ []string) error { return l.act(c) })
 	return c

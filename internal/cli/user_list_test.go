@@ -66,6 +66,17 @@ func TestUserListFromEverywhere(t *testing.T) {
 				exported(t, append([]string{"--server", s.public, "--account", acmeID, "--token-file", token},
 					more...)...), want, "%q: the example lists, and the command", more)
 		}
+		cut := exec.CommandContext(t.Context(), "sh", "-c",
+			`python3 ../../examples/export_users.py "$@" 2>"$OUT" | head -n 1`, "sh", "--server", s.public, "--account", acmeID,
+			"--token-file", token)
+		errors := filepath.Join(dir, "errors")
+		cut.Env = append(os.Environ(), "OUT="+errors)
+		if out, err := cut.Output(); err != nil || !strings.HasPrefix(string(out), `"user_id"`) {
+			t.Errorf("the first line of an export: got %q, %v, want the names of the columns", out, err)
+		}
+		if left, err := os.ReadFile(errors); err != nil || strings.Contains(string(left), "Error") {
+			t.Errorf("an export whose reader ends: got %s, %v, want no error", left, err)
+		}
 		lines := strings.Split(strings.TrimSpace(exported(t, "--server", s.public, "--account", acmeID, "--token-file",
 			token, "--output", "ndjson")), "\n")
 		var member export.Person

@@ -34,7 +34,7 @@ func newWebhookCommand(p *program, c *cobra.Command) *webhookCommand {
 	w := &webhookCommand{program: p}
 	c.Flags().StringVar(&w.accountID, "account", "", "the account's UUID")
 	must(c.MarkFlagRequired("account"))
-	offer(c, false)
+	offer(c, config.Storage)
 	return w
 }
 
@@ -67,6 +67,7 @@ func (p webhookCommands) create() *cobra.Command {
 			"--type 'api_token.*')",
 	}
 	w := newWebhookCommand(p.program, c)
+	offer(c, config.Receivers)
 	c.Flags().StringVar(&req.URL, "url", "", "the receiver's URL")
 	listFlag(c, &req.Types, "type",
 		"a type of events, such as api_token.revoked, api_token.* or *; repeatable, or several separated by commas")

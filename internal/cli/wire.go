@@ -44,24 +44,28 @@ import (
 
 // backend is the database and its services, built once per run.
 type backend struct {
-	cfg         config.Config
-	db          *gormdb.DB
-	log         *slog.Logger
-	keys        *secret.Keyring
-	catalogue   *scope.Catalogue
-	accounts    *account.Service
-	users       *user.Service
-	tokens      *token.Service
-	memberships *membership.Service
-	webhooks    *webhook.Service
-	events      *webhook.Events
-	forms       *formtoken.FormTokens
-	signIn      *signin.Service
-	gateways    *keys.Service
-	legacy      *legacy.Service
-	manifests   *manifest.Service
-	setup       *setup.Service
-	billing     *billing.Service
+	cfg config.Config
+	// baseURL is the URL at which clients reach the server. baseURLKnown is false
+	// if it is only assumed.
+	baseURL      string
+	baseURLKnown bool
+	db           *gormdb.DB
+	log          *slog.Logger
+	keys         *secret.Keyring
+	catalogue    *scope.Catalogue
+	accounts     *account.Service
+	users        *user.Service
+	tokens       *token.Service
+	memberships  *membership.Service
+	webhooks     *webhook.Service
+	events       *webhook.Events
+	forms        *formtoken.FormTokens
+	signIn       *signin.Service
+	gateways     *keys.Service
+	legacy       *legacy.Service
+	manifests    *manifest.Service
+	setup        *setup.Service
+	billing      *billing.Service
 	// runner bills what is due.
 	runner *billing.Runner
 	// publisher sends events to Amazon EventBridge; nil if it is not configured.
@@ -87,6 +91,9 @@ func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.
 	if err := b.checkCompatible(ctx); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
+	if err := b.findBaseURL(ctx, needs); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
 	policy := token.Policy{
 		Catalogue: catalogue,
 		MaxLive: map[scope.Level]int{scope.LevelStore: cfg.MaxTokensPerStore,
@@ -95,7 +102,7 @@ func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.
 	}
 	b.catalogue = catalogue
 	b.accounts = account.NewService(b.db.Accounts())
-	b.users = user.NewService(b.db.Users(), b.keys, rand.Reader, clock.System, cfg.BaseURL(cfg.Addr))
+	b.users = user.NewService(b.db.Users(), b.keys, rand.Reader, clock.System, b.baseURL)
 	b.counts = newTokenCounts()
 	b.tokens = token.NewService(b.counts.tokens(b.db.Tokens()), policy, b.keys, rand.Reader, clock.System)
 	b.memberships = membership.NewService(b.counts.memberships(b.db.Memberships()), clock.System)
@@ -112,10 +119,34 @@ func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.
 	b.gateways = keys.NewService(b.db.Gateways(), b.keys, rand.Reader, clock.System)
 	b.legacy = legacy.NewService(b.db.Legacy(), b.keys, rand.Reader, clock.System, cfg.Legacy.Allowed)
 	b.manifests = manifest.NewService(b.db.Manifest(), b.keys, clock.System)
-	if err := b.signInAt(cfg.BaseURL(cfg.Addr)); err != nil {
+	if err := b.signInAt(b.baseURL); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil
+}
+
+// findBaseURL finds the URL at which clients reach the server: from the
+// settings, or for other commands from the server that started last.
+func (b *backend) findBaseURL(ctx context.Context, needs config.Needs) error {
+	b.baseURL, b.baseURLKnown = b.cfg.BaseURL(b.cfg.Addr), true
+	if needs.Serves || b.cfg.PublicURL != "" {
+		return nil
+	}
+	recorded, err := gormdb.PublicURL(ctx, b.db)
+	if recorded != "" {
+		b.baseURL = recorded
+	} else {
+		b.baseURLKnown = b.cfg.AddrGiven
+	}
+	return err
+}
+
+// adviseOnURL prints that the URL in a result is only assumed.
+func (p *program) adviseOnURL(b *backend) {
+	if !b.baseURLKnown {
+		p.say("%s is assumed to be the server's URL: no server has used this database yet; set --public-url or LATCHKEY_PUBLIC_URL",
+			b.baseURL)
+	}
 }
 
 // signInAt creates the sign-in service for a panel at baseURL.
@@ -245,7 +276,7 @@ func checkDatabaseFile(cfg config.Config, needs config.Needs) error {
 		return nil
 	case !needs.Creates:
 		return fault.Errorf(fault.Invalid,
-			"There is no database at %s. \"latchkey serve\", \"latchkey migrate\" and \"latchkey apply\" create one; other commands and dry runs do not.", file).
+			"There is no database at %s. Pass the server's database with --database or LATCHKEY_DATABASE_URL. \"latchkey serve\", \"latchkey migrate\" and \"latchkey apply\" create one; other commands and dry runs do not.", file).
 			On(config.Called("database"))
 	case !cfg.KeyFileGiven && exists(cfg.KeyFile) && staysMissing(file):
 		return fault.Errorf(fault.Invalid,
