@@ -71,6 +71,33 @@ var tokenFolders = []folder{
 			query: `{ __schema { mutationType { fields { name description } } } }`,
 		},
 	}},
+	{"Stores", "A store is added and renamed.", []request{
+		{
+			name:  "createStore",
+			about: "Adds a store to the account.",
+			query: `
+				mutation ($input: CreateStoreInput!) {
+					store {
+						createStore(input: $input) { store { id name storeHash } }
+					}
+				}`,
+			variables: `{"input": {"name": "Acme Outlet"}}`,
+			keep: []kept{
+				{"new_store_id", "data.store.createStore.store.id"},
+			},
+		},
+		{
+			name:  "updateStore",
+			about: "Renames the store.",
+			query: `
+				mutation ($input: UpdateStoreInput!) {
+					store {
+						updateStore(input: $input) { store { name storeHash } }
+					}
+				}`,
+			variables: `{"input": {"storeId": "{{new_store_id}}", "name": "Acme Outlet, renamed"}}`,
+		},
+	}},
 	{"API tokens", "An API token is issued, used, restricted and rotated. The folder \"Clean up\" revokes it.", []request{
 		{
 			name:  "createApiToken for the account",
