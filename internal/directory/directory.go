@@ -46,6 +46,8 @@ type Repository interface {
 	// CountUsers returns the number of users of the account, including deactivated ones.
 	CountUsers(ctx context.Context, accountID uuid.UUID) (int64, error)
 	Users(ctx context.Context, accountID uuid.UUID, q Query) (Page[scim.User], error)
+	// CountGroups returns the number of groups of the account.
+	CountGroups(ctx context.Context, accountID uuid.UUID) (int64, error)
 	// Groups returns groups without their members.
 	Groups(ctx context.Context, accountID uuid.UUID, q Query) (Page[scim.Group], error)
 	// CountMembers returns the number of members of the groups.
@@ -73,9 +75,9 @@ type Service struct {
 	log log
 }
 
-// NewService returns a service over the repository. charge is called with the number of users before a search reads all
-// users of an account, and with the number of members before the members of groups are read. It can refuse; nil charges
-// nothing.
+// NewService returns a service over the repository. charge is called with the number of users or groups before a search
+// reads all of an account, and with the number of members before the members of groups are read. It can refuse; nil
+// charges nothing.
 func NewService(repo Repository, memberships *membership.Service, now clock.Clock,
 	charge func(ctx context.Context, fields int) error) *Service {
 	if charge == nil {
@@ -114,23 +116,27 @@ func (s *Service) Users(ctx context.Context, by *auth.Principal, q Query) (Page[
 	if err := MayRead(by); err != nil {
 		return Page[scim.User]{}, err
 	}
-	leave, err := s.admit(ctx, by, q.Where)
-	if err != nil {
-		return Page[scim.User]{}, err
+	if walks(q.Where) {
+		leave, err := s.admit(ctx, by, s.repo.CountUsers)
+		if err != nil {
+			return Page[scim.User]{}, err
+		}
+		defer leave()
 	}
-	defer leave()
 	return s.repo.Users(ctx, by.AccountID, q)
 }
 
-// admit lets a search that no index answers wait for others of the account, and charges it.
-func (s *Service) admit(ctx context.Context, by *auth.Principal, where scim.Condition) (leave func(), err error) {
-	if where == nil {
-		return func() {}, nil
-	}
-	if _, indexed := scim.Key(where); indexed {
-		return func() {}, nil
-	}
-	n, err := s.repo.CountUsers(ctx, by.AccountID)
+// walks reports whether no index answers a search, so that it reads the resources of the account one by one.
+func walks(where scim.Condition) bool {
+	_, indexed := scim.Key(where)
+	return where != nil && !indexed
+}
+
+// admit charges a search that walks by the number of resources, which count returns, and lets it wait for others of the
+// account.
+func (s *Service) admit(ctx context.Context, by *auth.Principal,
+	count func(context.Context, uuid.UUID) (int64, error)) (leave func(), err error) {
+	n, err := count(ctx, by.AccountID)
 	if err != nil {
 		return nil, err
 	}

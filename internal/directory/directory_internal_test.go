@@ -35,6 +35,8 @@ func (m *memory) Users(context.Context, uuid.UUID, Query) (Page[scim.User], erro
 	return Page[scim.User]{}, nil
 }
 
+func (m *memory) CountGroups(context.Context, uuid.UUID) (int64, error) { return 777, nil }
+
 func (m *memory) Groups(context.Context, uuid.UUID, Query) (Page[scim.Group], error) {
 	return Page[scim.Group]{Total: 1, Items: make([]scim.Group, 1)}, nil
 }
@@ -64,19 +66,20 @@ func provider(scopes ...string) *auth.Principal {
 		Scopes: scope.NewSet(scopes...)}
 }
 
-// Members of groups are charged by their number and read in the bulkhead until leave is called. Groups without members
-// are neither.
+// Members of groups are charged by their number and read in the bulkhead until leave is called. Searches that no index
+// answers are charged by the number of users or groups and enter it, too. Groups without members do neither.
 func TestMembersOfGroupsAreExpensive(t *testing.T) {
 	var charged []int
+	limited := false
 	s := NewService(&memory{members: 12_345}, nil, time.Now, func(_ context.Context, n int) error {
 		charged = append(charged, n)
-		if len(charged) == 3 {
+		if limited {
 			return fault.Errorf(fault.RateLimited, "Wait.")
 		}
 		return nil
 	})
 	s.walks = bulkhead.New(1)
-	by := provider(scope.AccountUsersRead)
+	by := provider(scope.AccountUsersRead, scope.AccountUsersWrite)
 	found, leave, err := s.Groups(t.Context(), by, Query{Count: 1, Details: true})
 	check.Equal(t, err, nil, "read a group with members")
 	check.Equal(t, len(found.Items[0].Members), 12_345, "members")
@@ -85,12 +88,15 @@ func TestMembersOfGroupsAreExpensive(t *testing.T) {
 	refused := map[string]error{}
 	_, _, refused["groups"] = s.Groups(soon, by, Query{Count: 1, Details: true})
 	_, _, refused["a group"] = s.Group(soon, by, uuid.NewString(), true)
-	search := Query{Where: scim.Comparison{Field: scim.GivenName, Op: scim.Present}}
-	_, refused["a search of users"] = s.Users(soon, by, search)
+	named := func(f scim.Field) Query { return Query{Where: scim.Comparison{Field: f, Op: scim.Present}} }
+	_, refused["a search of users"] = s.Users(soon, by, named(scim.GivenName))
+	_, _, refused["a search of groups"] = s.Groups(soon, by, named(scim.DisplayName))
+	refused["a search for the name of a new group"] = s.RefuseGroup(soon, by, "New", "")
 	for what, err := range refused {
 		check.Equal(t, scim.ErrorOf(err).Status, 503, "%s: status when the time ends before there is a place", what)
 	}
-	charged = charged[:1] // the search of users charges before it waits
+	check.Equal(t, charged, []int{12_345, 1, 777, 777}, "charged before a search waits")
+	charged = nil
 	for what, read := range map[string]func() (func(), error){
 		"groups without members": func() (func(), error) {
 			_, leave, err := s.Groups(t.Context(), by, Query{Count: 1})
@@ -109,9 +115,17 @@ func TestMembersOfGroupsAreExpensive(t *testing.T) {
 	_, leave, err = s.Group(t.Context(), by, uuid.NewString(), true)
 	check.Equal(t, err, nil, "read a group with members, with the place")
 	leave()
-	check.Equal(t, charged, []int{12_345, 12_345}, "charged")
+	check.Equal(t, charged, []int{12_345}, "charged")
+	found, leave, err = s.Groups(t.Context(), by, Query{Where: named(scim.DisplayName).Where, Count: 1, Details: true})
+	check.Equal(t, err, nil, "search for groups with members, with the only place")
+	check.Equal(t, len(found.Items[0].Members), 12_345, "members of a group that was searched for")
+	leave()
+	limited = true
+	_, _, err = s.Groups(t.Context(), by, named(scim.DisplayName))
+	check.Equal(t, fault.KindOf(err), fault.RateLimited, "a search when the charge is refused")
 	_, _, err = s.Groups(t.Context(), by, Query{Count: 1, Details: true})
 	check.Equal(t, fault.KindOf(err), fault.RateLimited, "an error when the charge is refused")
+	limited = false
 	_, leave, err = s.Groups(t.Context(), by, Query{Count: 1, Details: true})
 	check.Equal(t, err, nil, "read groups after a refused charge, which left the place")
 	leave()

@@ -10,24 +10,30 @@ import (
 	"latchkey/internal/user"
 )
 
-// Groups returns a page of groups. If the query asks for their members, it waits for other expensive reads of the
-// account and returns fault.RateLimited if the members cost too many requests. The caller must call leave when it has
-// encoded the groups, which takes long if they have many members; leave is nil if there is an error.
+// Groups returns a page of groups. A search by another attribute than id and externalId reads the groups one by one. It
+// waits for other expensive reads of the account, as a query for the members of groups does. Both return
+// fault.RateLimited if they cost too many requests. The caller must call leave when it has encoded the groups, which
+// takes long if they have many members; leave is nil if there is an error.
 func (s *Service) Groups(ctx context.Context, by *auth.Principal, q Query) (found Page[scim.Group], leave func(),
 	err error) {
 	if err := MayRead(by); err != nil {
 		return Page[scim.Group]{}, nil, err
 	}
-	if found, err = s.repo.Groups(ctx, by.AccountID, q); err != nil {
+	leave = func() {}
+	switch {
+	case walks(q.Where):
+		leave, err = s.admit(ctx, by, s.repo.CountGroups)
+	case q.Details:
+		leave, err = s.enter(ctx, by)
+	}
+	if err != nil {
 		return Page[scim.Group]{}, nil, err
 	}
-	if !q.Details || len(found.Items) == 0 {
-		return found, func() {}, nil
+	found, err = s.repo.Groups(ctx, by.AccountID, q)
+	if err == nil && q.Details && len(found.Items) > 0 {
+		err = s.addMembers(ctx, by, found.Items)
 	}
-	if leave, err = s.enter(ctx, by); err != nil {
-		return Page[scim.Group]{}, nil, err
-	}
-	if err := s.addMembers(ctx, by, found.Items); err != nil {
+	if err != nil {
 		leave()
 		return Page[scim.Group]{}, nil, err
 	}
@@ -113,6 +119,11 @@ func (s *Service) RefuseGroup(ctx context.Context, by *auth.Principal, name, id 
 		leave()
 		return scim.ErrNoGroupChange
 	}
+	leave, err := s.admit(ctx, by, s.repo.CountGroups)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	same := scim.Comparison{Field: scim.DisplayName, Op: scim.Equal, Value: user.FoldText(name)}
 	found, err := s.repo.Groups(ctx, by.AccountID, Query{Where: same})
 	if err == nil && found.Total > 0 {

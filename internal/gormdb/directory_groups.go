@@ -41,6 +41,14 @@ var groupFields = map[scim.Field]filterField{
 // membersOfGroup begins a subquery for the members of a group, stores AS s.
 const membersOfGroup = "SELECT 1 FROM store_users AS m WHERE m.account_id = s.account_id AND m.store_id = s.id"
 
+// CountGroups returns the number of stores of the account.
+func (r directories) CountGroups(ctx context.Context, accountID uuid.UUID) (n int64, err error) {
+	f := r.filter(accountID, "s", nil, "")
+	err = r.engine.query(ctx, "SELECT count(*) FROM stores AS s WHERE "+f.where.String(), f.args,
+		func(scan scan) error { return scan(&n) })
+	return n, failed(ctx, "count the groups of a directory", err)
+}
+
 // Groups returns a page of groups.
 func (r directories) Groups(ctx context.Context, accountID uuid.UUID,
 	q directory.Query) (directory.Page[scim.Group], error) {
@@ -52,11 +60,7 @@ func (r directories) Groups(ctx context.Context, accountID uuid.UUID,
 		to:     groupColumns.scanInto(&row),
 		item:   func() scim.Group { return directory.GroupOf(row.group()) },
 		values: func() scim.Values { return directory.GroupOf(row.group()).Values() },
-		count: func(ctx context.Context) (n int64, err error) {
-			sql := "SELECT count(*) FROM stores AS s WHERE s.account_id = $1"
-			err = r.engine.query(ctx, sql, f.args[:1], func(scan scan) error { return scan(&n) })
-			return n, err
-		},
+		count:  func(ctx context.Context) (int64, error) { return r.CountGroups(ctx, accountID) },
 	}
 	err := l.read(ctx, &page)
 	return page, failed(ctx, "list the groups of a directory", err)

@@ -208,7 +208,7 @@ func TestStatementsOfLists(t *testing.T) {
 			"/Users?filter=userName%20eq%20%22member1@corp.example%22":        2,
 			"/Users?filter=userName%20eq%20%22nobody@corp.example%22":         1,
 			"/Groups/" + d.home.Stores[0].ID.String():                         3,
-			"/Groups?excludedAttributes=members&filter=displayName%20pr":      1,
+			"/Groups?excludedAttributes=members&filter=displayName%20pr":      2, // the number of groups for the rate limit
 			"/Users?attributes=userName&filter=name.givenName%20eq%20%22x%22": 2, // the number of users for the rate limit
 		} {
 			d.send(t, "GET", path, "") // fills the credential cache
