@@ -84,7 +84,9 @@ func (rs *requestState) addHeaders() {
 	switch {
 	case rs.status == http.StatusNoContent:
 		common = common[:1]
-		delete(h, requestIDHeader)
+		if !rs.route.scim { // whose changes are answered like this, and looked up in the audit log by it
+			delete(h, requestIDHeader)
+		}
 	case rs.refused:
 		common = common[:len(common)-1]
 		delete(h, requestIDHeader)

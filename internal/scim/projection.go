@@ -23,7 +23,7 @@ func (s Search) Projection(t *ResourceType) Projection {
 func (t *ResourceType) keys(paths []string) map[string]bool {
 	keys := map[string]bool{}
 	for _, path := range paths {
-		r, ok := t.find(path)
+		r, ok := t.find(withoutFilter(path))
 		switch {
 		case !ok:
 		case r.attribute == nil && r.schema == nil: // the whole resource
@@ -41,6 +41,16 @@ func (t *ResourceType) keys(paths []string) map[string]bool {
 		}
 	}
 	return keys
+}
+
+// withoutFilter returns a path without its filter, such as emails.value for emails[type eq "work"].value. A selection
+// is of attributes and not of values, but Microsoft's reference client sends filters in it.
+func withoutFilter(path string) string {
+	before, after := strings.IndexByte(path, '['), strings.LastIndexByte(path, ']')
+	if before < 0 || after < before {
+		return path
+	}
+	return path[:before] + path[after+1:]
 }
 
 // attributes returns the attributes of the resource, without extensions.

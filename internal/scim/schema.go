@@ -20,7 +20,7 @@ const emailType = "work"
 var Users = &ResourceType{
 	Name: "User", Endpoint: "/Users", Description: "The users of the account.",
 	common: common("User"),
-	schema: Schema{ID: userURN, Name: "User", Description: "A user of the account.", Attributes: filled([]Attribute{
+	schema: Schema{ID: userURN, Name: "User", Description: "User Account", Attributes: filled([]Attribute{
 		{Name: "userName", Required: true, Mutability: ReadWrite, Uniqueness: Server, field: UserName,
 			Description: "The user's e-mail address."},
 		{Name: "name", Type: Complex, Mutability: ReadWrite, Description: "The user's name.",

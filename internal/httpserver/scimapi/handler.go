@@ -156,7 +156,7 @@ type methods map[string]func(*request) error
 // serve finds the resource and calls the handler of the method.
 func (q *request) serve() error {
 	parts := strings.Split(strings.TrimSuffix(q.PathValue("resource"), "/"), "/")
-	resource := parts[0]
+	resource := canonical(parts[0])
 	q.note.Resource = resource
 	id := ""
 	if len(parts) == 2 {
@@ -182,6 +182,16 @@ func (q *request) serve() error {
 		}
 	}
 	return serve(q)
+}
+
+// canonical returns the name of a resource with its usual case. Microsoft's reference client requests /users.
+func canonical(resource string) string {
+	for e := range endpoints {
+		if strings.EqualFold(e.resource, resource) {
+			return e.resource
+		}
+	}
+	return resource
 }
 
 // endpoint is a resource of the API, as a list, one of the list, or its search.

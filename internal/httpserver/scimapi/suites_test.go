@@ -39,10 +39,11 @@ type step struct {
 	Keep map[string]string
 }
 
-// What the test suites of Okta and Entra ID request, according to their public documentation, and what they expect,
-// written as data. What groups cannot do here is in the suite of Entra ID with the answer that says so.
+// The requests of Okta's and Entra ID's test suites and of Microsoft's reference collection, as far as they are public,
+// with the answers that they expect, written as data. Requests that groups do not support are among those of Entra ID,
+// with the answer that says so.
 func TestSuitesOfIdentityProviders(t *testing.T) {
-	for _, suite := range []string{"okta.json", "entra.json", "rfc.json"} {
+	for _, suite := range []string{"okta.json", "entra.json", "reference.json", "rfc.json"} {
 		t.Run(strings.TrimSuffix(suite, ".json"), func(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join("testdata", suite))
 			if err != nil {
