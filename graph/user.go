@@ -11,10 +11,12 @@ import (
 	"latchkey/graph/object"
 	"latchkey/graph/scalar"
 	"latchkey/internal/account"
+	"latchkey/internal/audit"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/paging"
 	"latchkey/internal/secret"
+	"latchkey/internal/token"
 	"latchkey/internal/user"
 )
 
@@ -106,14 +108,47 @@ func (r *Resolver) membership(ctx context.Context, u *object.User) (user.Members
 	if err != nil {
 		return user.Membership{}, err
 	}
-	found, err := object.Load(u.Siblings(), fieldKey{field: "membership"},
-		func(users []user.User) (map[uuid.UUID]user.Membership, error) {
-			return r.users.MembershipsByID(ctx, by, userKeys(users))
-		})
+	found, err := r.membershipsWith(ctx, by, u)
 	if in, there := found[u.ID]; there || err != nil {
 		return in, err
 	}
 	return user.Membership{UserID: u.ID, JoinedAt: u.CreatedAt, UpdatedAt: u.CreatedAt}, nil
+}
+
+// membershipsWith returns the memberships of the user and its siblings in the principal's account, by user ID.
+func (r *Resolver) membershipsWith(ctx context.Context, by *auth.Principal,
+	u *object.User) (map[uuid.UUID]user.Membership, error) {
+	return object.Load(u.Siblings(), fieldKey{field: "membership"},
+		func(users []user.User) (map[uuid.UUID]user.Membership, error) {
+			return r.users.MembershipsByID(ctx, by, userKeys(users))
+		})
+}
+
+// provider returns the API token with which an identity provider keeps the user up to date, or nil if there is none.
+func (r *Resolver) provider(ctx context.Context, u *object.User) (*object.Actor, error) {
+	by, err := auth.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	members, err := r.membershipsWith(ctx, by, u)
+	id := members[u.ID].ProvisionedBy
+	if err != nil || id == uuid.Nil {
+		return nil, err
+	}
+	found, err := object.Load(u.Siblings(), fieldKey{field: "provisionedBy"},
+		func([]user.User) (map[uuid.UUID]token.Token, error) {
+			var ids []uuid.UUID
+			for _, in := range members {
+				if in.ProvisionedBy != uuid.Nil && !slices.Contains(ids, in.ProvisionedBy) {
+					ids = append(ids, in.ProvisionedBy)
+				}
+			}
+			return r.tokens.TokensByID(ctx, by, ids)
+		})
+	if err != nil {
+		return nil, err
+	}
+	return &object.Actor{Actor: audit.Actor{Kind: audit.ActorAPIToken, ID: id, Name: found[id].Name}}, nil
 }
 
 func userKeys(users []user.User) []uuid.UUID {

@@ -131,6 +131,10 @@ func (r *userResolver) ExternalID(ctx context.Context, obj *object.User) (*strin
 	return &in.ExternalID, nil
 }
 
+func (r *userResolver) ProvisionedBy(ctx context.Context, obj *object.User) (*object.Actor, error) {
+	return r.provider(ctx, obj)
+}
+
 func (r *userResolver) UpdatedAt(ctx context.Context, obj *object.User) (*time.Time, error) {
 	in, err := r.membership(ctx, obj)
 	if err != nil {

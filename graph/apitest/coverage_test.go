@@ -37,7 +37,7 @@ func TestEveryFieldIsAnswered(t *testing.T) {
 		w.names["<Limited>"] = idIn(t, w.as(t, w.owner, `mutation { apiToken { createApiToken(input: {name: "Limited",
 			scopes: ["account_charges_write"], chargeLimit: {amount: {currencyCode: USD, value: 5}, per: MONTH}}) {
 			apiToken { id } } } }`, nil), "apiToken", "createApiToken", "apiToken", "id")
-		w.place(t, w.home.Owner, user.Membership{ExternalID: "hr-1"},
+		w.place(t, w.home.Owner, user.Membership{ExternalID: "hr-1", ProvisionedBy: w.robot.ID},
 			user.Place{StoreID: w.home.Stores[0].ID, Permissions: []string{"Add_Brands"}})
 		got := w.ask(t, w.home.Account.ID, w.robot,
 			w.fill(

@@ -11,6 +11,8 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/auth"
+	"latchkey/internal/membership"
+	"latchkey/internal/test/check"
 	"latchkey/internal/user"
 )
 
@@ -82,6 +84,41 @@ func TestReadPeople(t *testing.T) {
 					{"role": "SALES_MANAGER", "name": "Sales Manager"}, {"role": "SALES_STAFF", "name": "Sales Staff"}, {"role": "CUSTOM", "name": "Custom"}]}`,
 			},
 		})
+	})
+}
+
+// The name of an identity provider's token is only for callers that may read tokens. It costs one statement for all
+// users.
+func TestProvisionedBy(t *testing.T) {
+	eachTenants(t, func(t *testing.T, w *tenants) {
+		const one, two = "one@corp.example", "two@corp.example"
+		for _, email := range []string{one, two} {
+			_, _, err := w.Memberships.Enroll(t.Context(), w.robot, membership.Edit{Email: new(email)})
+			check.Equal(t, err, nil, "add %s as an identity provider", email)
+		}
+		const query = `{ account { users(filter: {emails: ["one@corp.example", "two@corp.example", "<user0.email>"]}) { edges { node {
+			email provisionedBy { kind id name } externalId } } } } }`
+		shown := func(name string, byHand bool) string {
+			by := `{"kind": "API_TOKEN", "id": "<Robot>", "name": "` + name + `"}`
+			ofOne := map[bool]string{true: "null", false: by}[byHand]
+			return `{"account": {"users": {"edges": [{"node": {"email": "` + two + `", "provisionedBy": ` + by + `, "externalId": null}},
+				{"node": {"email": "` + one + `", "provisionedBy": ` + ofOne + `, "externalId": null}},
+				{"node": {"email": "<user0.email>", "provisionedBy": null, "externalId": null}}]}}}`
+		}
+		w.run(t, []scenario{
+			{name: "by a token that may read tokens", by: w.robot, query: query, data: shown("Robot", false)},
+			{name: "by the account's owner", by: w.owner, query: query, data: shown("Robot", false)},
+			{name: "by a token that may not", by: w.holding("account_users_read"), query: query,
+				data: shown("", false)},
+		})
+		w.statements.Take()
+		w.ask(t, w.home.Account.ID, w.robot, w.fill(query), nil)
+		statements := w.statements.Take()
+		check.Equal(t, len(statements), 3, "statements, for users, memberships and tokens:\n%s",
+			strings.Join(statements, "\n"))
+		_, err := w.Memberships.ManageByHand(t.Context(), w.owner, user.Ref{Email: new(one)})
+		check.Equal(t, err, nil, "manage a user by hand")
+		w.run(t, []scenario{{name: "by hand", by: w.robot, query: query, data: shown("Robot", true)}})
 	})
 }
 

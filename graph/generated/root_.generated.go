@@ -2807,6 +2807,12 @@ type User implements Node @node(scopes: ["account_users_read"]) {
   memberships stay and are ` + "`" + `INACTIVE` + "`" + `.
   """
   deactivatedAt: DateTime
+  """
+  The API token with which an identity provider keeps the user up to date over SCIM: the last one that created or changed
+  the user. Its name is empty if the caller may not read the token. Null if there is none, and after the account's owner
+  chose to manage the user by hand.
+  """
+  provisionedBy: Actor
   "When the user was created."
   createdAt: DateTime!
   """
@@ -5299,6 +5305,8 @@ func (ec *executionContext) childFields_User(ctx context.Context, field graphql.
 		return ec.fieldContext_User_pending(ctx, field)
 	case "deactivatedAt":
 		return ec.fieldContext_User_deactivatedAt(ctx, field)
+	case "provisionedBy":
+		return ec.fieldContext_User_provisionedBy(ctx, field)
 	case "createdAt":
 		return ec.fieldContext_User_createdAt(ctx, field)
 	case "updatedAt":
