@@ -120,6 +120,7 @@ fuzz: ## Fuzz every target for FUZZTIME (20s)
 # Actors lose their rights while their writes are in progress on three servers of one database: nothing may be written afterwards.
 # Servers restart one by one behind load balancers that do not retry: no request may fail. Servers are killed while they send
 # webhooks: each event must arrive, in order. Billing runs are killed: every charge and invoice must exist once in the end.
+# An identity provider deactivates users while others use the API: no request may fail or wait.
 .PHONY: chaos
 chaos: ## Revoke rights and kill servers CHAOSROUNDS (1000) times, restart them during CHAOSREQUESTS (20000) requests, kill CHAOSKILLS (50) billing runs
 	@tools/need initdb=postgresql nginx=nginx haproxy=haproxy
@@ -127,6 +128,7 @@ chaos: ## Revoke rights and kill servers CHAOSROUNDS (1000) times, restart them 
 	LATCHKEY_CHAOS_ROUNDS=$(CHAOSROUNDS) go test ./internal/cli -run '^TestWebhooksOfKilledServers$$' -count=1 -v -timeout 2h
 	LATCHKEY_CHAOS_KILLS=$(CHAOSKILLS) go test ./internal/cli -run '^TestBillingKilled$$' -count=1 -v -timeout 1h
 	LATCHKEY_CHAOS_ROUNDS=$(CHAOSROUNDS) go test ./internal/test/promises -run '^(TestWritesDuringARevocation|TestIssuingDuringARemoval)$$' -count=1 -v -timeout 2h
+	LATCHKEY_CHAOS_ROUNDS=$(CHAOSROUNDS) go test ./internal/test/promises -run '^TestManyDeactivations$$' -count=1 -v -timeout 1h
 	LATCHKEY_CHAOS_ROUNDS=$(CHAOSROUNDS) go test ./internal/billing -run '^TestLivesOnDatabases$$' -count=1 -v -timeout 2h
 
 .PHONY: bench

@@ -232,6 +232,7 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		} {
 			t.Run(d.name, func(t *testing.T) { seen += n.expect(t, d, owner, seen) })
 		}
+		n.expectSCIM(t, owner, ip)
 		h.run(strings.NewReplacer("Acme US", "Acme USA", "published}", "draft}").Replace(manifest), "apply", "-f", "-")
 		n.stop()
 		wantBalance(t, dbtest.Dump(t, h.url))
