@@ -110,17 +110,17 @@ func (n *node) leavers(owner, provider string, count int) []leaver {
 // deactivates deactivates a user over SCIM. The user's session, if it is not empty, must be refused afterwards.
 func (n *node) deactivates(provider, path, session string) error {
 	status, body, err := n.post(http.MethodPatch, "/accounts/"+acme+"/scim/v2"+path, provider, setActive(`"False"`))
-	if err != nil || status != http.StatusOK {
-		return fmt.Errorf("deactivate: got %d %s, %v, want 200", status, body, err)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("deactivate: got %d %s, want 200", status, body)
 	}
-	if session == "" {
-		return nil
+	if session == "" || err != nil {
+		return err
 	}
 	status, _, err = n.post(http.MethodPost, "/accounts/"+acme+"/graphql", session, `{"query": "`+viewer+`"}`)
-	if err != nil || status != http.StatusUnauthorized {
-		return fmt.Errorf("the session of a deactivated user: got %d, %v, want 401", status, err)
+	if err == nil && status != http.StatusUnauthorized {
+		err = fmt.Errorf("the session of a deactivated user: got %d, want 401", status)
 	}
-	return nil
+	return err
 }
 
 // post sends a request with a body in JSON, from any goroutine.
