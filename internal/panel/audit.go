@@ -45,37 +45,44 @@ func mayReadAudit(q *request) error { return q.by.RequireScopes(scope.AccountAud
 const auditSize = 50
 
 // auditFields are the fields of the filter form. They are also query parameters.
-var auditFields = []string{"who", "action", "from", "to", "target", "of"}
+var auditFields = []string{"who", "action", "period", "from", "to", "target", "of"}
+
+// moreFields are those that the form shows when its second row is open.
+var moreFields = []string{"from", "to", "target"}
 
 // auditPage is the data of the audit log's page.
 type auditPage struct {
 	Here, CSV string
 	Form      *form
-	// Filtered reports whether a filter is set.
-	Filtered bool
+	// Chips are the filters that are set. More reports whether the second row of the form is open.
+	Chips []chip
+	More  bool
 	// Known are the actor names that the form suggests.
 	Known   []string
-	Groups  []actionGroup
-	Presets []preset
+	Topics  []topic
+	Periods []string
 	Rows    []auditRow
 	Pages   pageLinks
 }
 
-// actionGroup is the actions on one kind of thing.
-type actionGroup struct {
-	Thing   string
-	Actions []audit.Action
-}
+// chip is a filter that is set, and the address of the page without it.
+type chip struct{ Text, Without string }
 
-// preset is a link that filters by a start time.
-type preset struct{ Key, Address string }
+// periods are the periods up to now that the form offers, as parts of message keys.
+var periods = []struct {
+	key    string
+	length time.Duration
+}{{"hour", time.Hour}, {"day", 24 * time.Hour}, {"week", 7 * 24 * time.Hour}, {"month", 30 * 24 * time.Hour}}
 
 func (h *auditHandler) page(q *request) error {
 	if err := mayReadAudit(q); err != nil {
 		return err
 	}
 	shown := auditPage{Here: q.address("/audit"), Form: &form{Values: q.r.URL.Query(), fields: auditFields},
-		Groups: actionGroups(), Presets: presets(q)}
+		Topics: topics}
+	for _, each := range periods {
+		shown.Periods = append(shown.Periods, each.key)
+	}
 	var err error
 	if shown.Known, err = h.knownActors(q); err != nil {
 		return err
@@ -84,15 +91,15 @@ func (h *auditHandler) page(q *request) error {
 	if err != nil {
 		return err
 	}
-	if shown.Form.Refused() {
-		return auditTemplate.show(q, http.StatusUnprocessableEntity, shown)
-	}
 	filters := url.Values{}
 	for _, name := range auditFields {
 		if value := shown.Form.Value(name); value != "" {
 			filters.Set(name, value)
-			shown.Filtered = true
+			shown.More = shown.More || slices.Contains(moreFields, name)
 		}
+	}
+	if shown.Form.Refused() {
+		return auditTemplate.show(q, http.StatusUnprocessableEntity, shown)
 	}
 	shown.CSV = (&url.URL{Path: shown.Here + "/export.csv", RawQuery: filters.Encode()}).String()
 	window, err := q.pageRequest(auditSize).Window(paging.MaxSize)
@@ -107,6 +114,7 @@ func (h *auditHandler) page(q *request) error {
 	if shown.Rows, err = h.rows(q, found); err != nil {
 		return err
 	}
+	shown.Chips = chipsOf(q, shown.Form, found)
 	return auditTemplate.show(q, http.StatusOK, shown)
 }
 
@@ -126,6 +134,9 @@ func (h *auditHandler) filter(q *request, f *form) (audit.Filter, error) {
 	_, until, right := parsePeriod(q, f.Value("to"))
 	if !right {
 		f.addError("to", q.text("audit.no_time"))
+	}
+	if begin := periodStart(q, f); begin.After(from) {
+		from = begin
 	}
 	if !from.IsZero() {
 		filter.After = from.Add(-time.Microsecond) // After is exclusive; events are stored in microseconds
@@ -150,37 +161,70 @@ func (h *auditHandler) filter(q *request, f *form) (audit.Filter, error) {
 	return filter, nil
 }
 
-// actionsOf returns the actions that a name selects: one action, or all actions on one kind of thing.
+// actionsOf returns the actions that a name selects: one action, all actions on one kind of thing, or all of a topic.
 func actionsOf(name string) []audit.Action {
-	return slices.DeleteFunc(audit.Actions(),
-		func(a audit.Action) bool { return string(a) != name && a.Thing() != name })
+	return slices.DeleteFunc(audit.Actions(), func(a audit.Action) bool {
+		return string(a) != name && a.Thing() != name && topicOf(a).Key != name
+	})
 }
 
-// presets returns links for common time ranges.
-func presets(q *request) []preset {
-	now := q.now().In(q.zone)
-	list := []preset{{"any", q.withQuery("from", "", "to", "")}}
-	for _, each := range []struct {
-		key  string
-		from time.Time
-	}{{"hour", now.Add(-time.Hour)}, {"day", now.AddDate(0, 0, -1)}, {"week", now.AddDate(0, 0, -7)},
-		{"month", now.AddDate(0, -1, 0)}} {
-		list = append(list, preset{each.key, q.withQuery("from", each.from.Format(timeLayouts[0].layout), "to", "")})
+// actionLabel returns the label of what a name selects (actionsOf).
+func actionLabel(q *request, name string) string {
+	if slices.ContainsFunc(topics, func(each topic) bool { return each.Key == name }) {
+		return q.text("audit.topics." + name)
 	}
-	return list
+	if slices.ContainsFunc(audit.Actions(), func(a audit.Action) bool { return a.Thing() == name }) {
+		return q.text("audit.things." + name)
+	}
+	return q.text("audit.names." + name)
 }
 
-// actionGroups groups all actions by the kind of thing that they act on.
-func actionGroups() []actionGroup {
-	var groups []actionGroup
-	for _, a := range audit.Actions() {
-		i := slices.IndexFunc(groups, func(g actionGroup) bool { return g.Thing == a.Thing() })
-		if i < 0 {
-			groups, i = append(groups, actionGroup{Thing: a.Thing()}), len(groups)
+// periodStart returns when the chosen period begins, or the zero time if the form has none. It adds an error to the
+// form if there is no such period.
+func periodStart(q *request, f *form) time.Time {
+	name := f.Value("period")
+	if name == "" {
+		return time.Time{}
+	}
+	for _, each := range periods {
+		if each.key == name {
+			return q.now().Add(-each.length)
 		}
-		groups[i].Actions = append(groups[i].Actions, a)
 	}
-	return groups
+	f.addError("period", q.text("errors.choice"))
+	return time.Time{}
+}
+
+// chipsOf returns the filters that are set. found is the page of events that they select.
+func chipsOf(q *request, f *form, found paging.Page[audit.Event]) []chip {
+	var chips []chip
+	var unset []string // pairs that remove the empty fields of the form from addresses
+	for _, name := range auditFields {
+		if f.Value(name) == "" {
+			unset = append(unset, name, "")
+		}
+	}
+	for _, name := range auditFields {
+		value := f.Value(name)
+		if value == "" {
+			continue
+		}
+		switch name {
+		case "action":
+			value = actionLabel(q, value)
+		case "period":
+			value = q.text("audit.periods." + value)
+		case "from", "to":
+			value = strings.Replace(value, "T", " ", 1)
+		case "of":
+			if len(found.Items) > 0 {
+				value = found.Items[0].Node.Target.Name
+			}
+		}
+		chips = append(chips, chip{q.text("audit.chips."+name, "value", value),
+			q.withQuery(append(unset, name, "")...)})
+	}
+	return chips
 }
 
 // knownActors returns the names of the account's newest users and API tokens.

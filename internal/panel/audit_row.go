@@ -1,14 +1,13 @@
 package panel
 
 import (
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
-	"latchkey/internal/manifest/setup"
 	"latchkey/internal/paging"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
@@ -17,31 +16,30 @@ import (
 
 // auditRow is an event as the page shows it.
 type auditRow struct {
-	At time.Time
+	At   time.Time
+	Icon string
 	// Says is the sentence, in pieces.
-	Says    []piece
-	Details []labelled
-	// IP and RequestID are empty for actions of the operator on the server itself.
-	IP, RequestID string
+	Says []piece
+	// IP is empty for actions of the operator on the server itself.
+	IP    string
+	Facts []fact
 	// ByActor and OfTarget link to all events of the actor and of the target.
 	ByActor, OfTarget string
 }
 
-// piece is a part of a sentence, with an optional link.
-type piece struct {
-	Text, Address string
-	// Name reports whether the text is a name.
-	Name bool
+// fact is a detail of an event, with an optional link. Code reports whether the value is an identifier.
+type fact struct {
+	Label, Value, Address string
+	Code                  bool
 }
 
-// labelled is a detail of an event.
-type labelled struct{ Label, Value string }
-
-// targets are the targets of a page's events that still exist.
+// targets are the actors and targets of a page's events that still exist.
 type targets struct {
 	users  map[uuid.UUID]user.User
 	tokens map[uuid.UUID]token.Token
 	stores map[uuid.UUID]account.Store
+	// hashes are the stores that events name by their hash.
+	hashes map[string]account.Store
 	// webhooks has the IDs of webhooks.
 	webhooks map[uuid.UUID]bool
 }
@@ -54,54 +52,58 @@ func (h *auditHandler) rows(q *request, found paging.Page[audit.Event]) ([]audit
 	rows := make([]auditRow, len(found.Items))
 	for i, item := range found.Items {
 		e := item.Node
-		of := e.Target.Object()
-		row := auditRow{At: e.At, Says: sentence(q, e, targetAddress(q, of, there)), IP: e.IP,
-			RequestID: e.RequestID}
-		row.ByActor = q.withQuery("who", e.Actor.Name)
-		if of.Key != "" {
+		row := auditRow{At: e.At, Icon: topicOf(e.Action).Icon, Says: sentence(q, e, there), IP: e.IP,
+			Facts: h.facts(q, e, there), ByActor: q.withQuery("who", e.Actor.Name)}
+		if of := e.Target.Object(); of.Key != "" {
 			row.OfTarget = q.withQuery("of", of.Key)
-		}
-		for _, d := range e.Details {
-			row.Details = append(row.Details, labelled{auditDetail(q, d.Name), detailValue(q, h.catalogue, d)})
 		}
 		rows[i] = row
 	}
 	return rows, nil
 }
 
+// facts returns what an opened row shows.
+func (h *auditHandler) facts(q *request, e audit.Event, there targets) []fact {
+	of := e.Target.Object()
+	facts := []fact{
+		{Label: q.text("audit.facts.time"), Value: exactTime(q.zone, e.At)},
+		{Label: q.text("audit.facts.actor"), Value: actorFact(q, e.Actor, there)},
+	}
+	if of.Name != "" {
+		facts = append(facts, fact{Label: q.text("audit.facts.target"), Value: of.Name,
+			Address: targetAddress(q, of, there)})
+	}
+	if hash := storeHash(e, there); hash != "" && of.Kind != audit.TargetStore {
+		one := fact{Label: q.text("audit.facts.store"), Value: storeName(e, there)}
+		if store, found := there.hashes[hash]; found {
+			one.Address = q.address("/stores/" + store.Hash + "/users")
+		}
+		facts = append(facts, one)
+	}
+	for _, d := range e.Details {
+		if d.Name != "storeHash" {
+			facts = append(facts, fact{Label: auditDetail(q, d.Name), Value: detailValue(q, h.catalogue, d)})
+		}
+	}
+	if e.IP != "" {
+		facts = append(facts, fact{Label: q.text("audit.ip"), Value: e.IP})
+	}
+	if e.RequestID != "" {
+		facts = append(facts, fact{Label: q.text("audit.request"), Value: e.RequestID, Code: true})
+	}
+	return facts
+}
+
 // auditDetail returns the label of a detail, or its name if there is no message for it.
 func auditDetail(q *request, name string) string { return q.label("audit.details.", name) }
 
-// sentence describes an event. For an action without a message it uses the action's name.
-func sentence(q *request, e audit.Event, target string) []piece {
-	key := "audit.says." + string(e.Action)
-	text := q.text(key)
-	if text == key {
-		text = "{actor}: " + string(e.Action) + " {target}"
+// actorFact returns the actor as recorded, with the user's current name if there is one.
+func actorFact(q *request, a audit.Actor, there targets) string {
+	shown := actorText(q, a, there)
+	if a.Kind != audit.ActorUser || shown == a.Name {
+		return shown
 	}
-	actor := piece{Text: e.Actor.Name, Address: q.withQuery("who", e.Actor.Name), Name: true}
-	switch {
-	case e.Actor.Kind == audit.ActorOperator && e.Actor.Name == setup.ActorName:
-		actor.Text = q.text("audit.first_start")
-	case e.Actor.Kind == audit.ActorOperator && e.Actor.Name == audit.ServiceName:
-		actor.Text = q.text("audit.service")
-	case e.Actor.Kind == audit.ActorOperator:
-		actor.Text = q.text("audit.operator")
-	}
-	names := map[string]piece{"actor": actor, "target": {Text: e.Target.Name, Address: target, Name: true}}
-	var pieces []piece
-	for text != "" {
-		before, rest, found := strings.Cut(text, "{")
-		if before != "" {
-			pieces = append(pieces, piece{Text: before})
-		}
-		name, after, closed := strings.Cut(rest, "}")
-		if found && closed {
-			pieces = append(pieces, names[name])
-		}
-		text = after
-	}
-	return pieces
+	return q.text("audit.facts.user", "name", shown, "email", a.Name)
 }
 
 // targets loads the targets of all events, with one query for each kind.
@@ -112,6 +114,9 @@ func (h *auditHandler) targets(q *request, found paging.Page[audit.Event]) (targ
 		t := item.Node.Target.Object()
 		if id, err := uuid.Parse(t.Key); err == nil {
 			ids[t.Kind] = append(ids[t.Kind], id)
+		}
+		if actor := item.Node.Actor; actor.Kind == audit.ActorUser && actor.ID != uuid.Nil {
+			ids[audit.TargetUser] = append(ids[audit.TargetUser], actor.ID)
 		}
 	}
 	var there targets
@@ -131,8 +136,32 @@ func (h *auditHandler) targets(q *request, found paging.Page[audit.Event]) (targ
 			stores = append(stores, t.StoreID)
 		}
 	}
-	there.stores, err = h.accounts.StoresByID(ctx, q.by, stores)
+	if there.stores, err = h.accounts.StoresByID(ctx, q.by, stores); err != nil {
+		return there, err
+	}
+	there.hashes, err = h.storesNamed(q, found, there)
 	return there, err
+}
+
+// storesNamed loads the stores that events name by their hash.
+func (h *auditHandler) storesNamed(q *request, found paging.Page[audit.Event],
+	there targets) (map[string]account.Store, error) {
+	named := map[string]account.Store{}
+	var refs []account.StoreRef
+	for _, item := range found.Items {
+		ref := account.StoreRef{Hash: storeHash(item.Node, there)}
+		if ref.Hash != "" && !slices.Contains(refs, ref) {
+			refs = append(refs, ref)
+		}
+	}
+	if len(refs) == 0 {
+		return named, nil
+	}
+	stores, err := h.accounts.StoresByRef(q.r.Context(), q.by, refs)
+	for _, store := range stores {
+		named[store.Hash] = store
+	}
+	return named, err
 }
 
 // webhooksThere reports which of the webhooks still exist.

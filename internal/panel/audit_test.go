@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/test/check"
 	dbtest "latchkey/internal/test/db"
 )
 
@@ -34,9 +35,11 @@ func TestAudit(t *testing.T) {
 		all := owner.get(s.page("/audit"))
 		all.lacks("Create_Store_API_Tokens").lacks("INACTIVE").lacks("STORE").lacks("store_cart_read_only")
 		for _, text := range []string{
-			s.OwnerEmail + " created the API token Nightly export", euOwner + " created the API token Till one",
-			s.OwnerEmail + " started a session of " + s.OwnerEmail, "The operator created the store Acme EU",
-			"On the server itself", "Scopes", "Carts: read-only",
+			"Acme Owner created the API token “Nightly export” 127.0.0.1",
+			"Store Owner created the API token “Till one” for Acme EU", "Acme Owner signed in",
+			"Acme Owner changed the access of Ana Alvarez in Acme US",
+			"The operator created the store Acme EU",
+			"On the server itself", "Scopes", "Carts: read-only", "Actor Acme Owner (" + s.OwnerEmail + ")",
 			"Permissions Add orders, Create API tokens for the store", "Status Inactive", "Level Store API account",
 			"Method Password",
 		} {
@@ -49,10 +52,12 @@ func TestAudit(t *testing.T) {
 			{"who=" + url.QueryEscape(strings.ToUpper(euOwner)), "Till one", "Nightly export"},
 			{"who=The+operator", "The operator created the store", "Till one"},
 			{"who=operator", "The operator created the store", "Till one"},
-			{"who=nobody", "No events match the filter.", "Till one"},
-			{"action=api_token.created", "Till one", "started a session"},
-			{"action=session", "started a session", "Till one"},
-			{"target=Till+one", "created the API token Till one", "created the API token Nightly"},
+			{"who=nobody", "No events match the filters.", "Till one"},
+			{"action=api_token.created", "Till one", "signed in"},
+			{"action=session", "signed in", "Till one"},
+			{"action=security", "signed in", "Till one"},
+			{"period=hour", "Till one", "No events match"},
+			{"target=Till+one", "created the API token “Till one”", "created the API token “Nightly"},
 			{"from=2020-01-01&to=2020-01-02T10:00", "No events match", "Till one"},
 			{"from=2020-01-01", "Till one", "No events match"},
 			{"to=2020-01-01", "No events match", "Till one"},
@@ -64,7 +69,8 @@ func TestAudit(t *testing.T) {
 			}
 		}
 		for query, text := range map[string]string{"from=yesterday": "Enter a date and time",
-			"to=x": "Enter a date and time", "action=fly": "There is no such action"} {
+			"to=x": "Enter a date and time", "action=fly": "There is no such action",
+			"period=eon": "Choose one of the options"} {
 			owner.get(s.page("/audit?"+query)).wants(http.StatusUnprocessableEntity, text)
 			owner.get(s.page("/audit/export.csv?"+query)).wants(http.StatusUnprocessableEntity, text)
 		}
@@ -76,11 +82,32 @@ func TestAudit(t *testing.T) {
 			t.Fatal(err)
 		}
 		one := owner.get(s.page("/audit?of=" + about.Query().Get("of")))
-		one.wants(http.StatusOK, "Only events with one target are shown.").wants(http.StatusOK,
-			"created the API token Till one")
+		one.wants(http.StatusOK, "Only: Till one").wants(http.StatusOK, "created the API token “Till one”")
 		if text := textOf(one.all("ol")[0]); strings.Contains(text, "Nightly export") {
 			t.Errorf("events with one target: got %s, want none of Nightly export", text)
 		}
+	})
+}
+
+// Each filter that is set has a chip, which leads to the page without it and keeps the others.
+func TestAuditChips(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		owner := s.signedIn(s.OwnerEmail)
+		all := s.page("/audit?action=session.started&from=2020-01-01T10%3A00&period=month&target=x&who=operator")
+		page := owner.get(all).wants(http.StatusOK, "No events match the filters.")
+		for label, name := range map[string]string{"By: operator": "who", "Action: Signed in": "action",
+			"Time: Last 30 days": "period", "From: 2020-01-01 10:00": "from", "Target: x": "target"} {
+			to, err := url.Parse(linkCalled(t, page, label))
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept := to.Query()
+			if kept.Has(name) || len(kept) != 4 {
+				t.Errorf("without %s: got %s, want the other four filters", label, to)
+			}
+		}
+		check.Equal(t, linkCalled(t, page, "Clear filters"), s.page("/audit"), "the page without filters")
+		owner.get(s.page("/audit")).lacks("Clear filters")
 	})
 }
 
@@ -98,7 +125,7 @@ func TestAuditZone(t *testing.T) {
 		owner.get(s.page("/audit?from="+later)).wants(http.StatusOK, "No events match")
 		owner.get(s.page("/audit?from="+before)).wants(http.StatusOK, "Till one").wants(http.StatusOK,
 			"Pacific/Kiritimati")
-		owner.get(linkCalled(t, owner.get(s.page("/audit")), "the last hour")).wants(http.StatusOK, "Till one")
+		owner.get(s.page("/audit?period=hour")).wants(http.StatusOK, "Till one")
 	})
 }
 
@@ -127,8 +154,8 @@ func TestAuditBounds(t *testing.T) {
 			shown := owner.get(s.page("/audit?who=%3Dbulk&"+c.query)).wants(http.StatusOK, c.zone)
 			lines, err := csv.NewReader(strings.NewReader(
 				owner.get(s.page("/audit/export.csv?who=%3Dbulk&" + c.query)).body)).ReadAll()
-			if got := strings.Count(shown.text(), "=bulk changed person"); err != nil || got != c.want ||
-				len(lines) != c.want+1 {
+			got := strings.Count(shown.text(), "The API token “=bulk” changed the details of person")
+			if err != nil || got != c.want || len(lines) != c.want+1 {
 				t.Errorf("%s in %s shows %d and exports %d, want %d: %v", c.query, c.zone, got, len(lines)-1, c.want,
 					err)
 			}

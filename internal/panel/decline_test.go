@@ -27,7 +27,7 @@ func TestDecline(t *testing.T) {
 		v.submit(page, "Accept the invitation of Blue Bicycles", "answer", "accept").wants(http.StatusNotFound, "")
 
 		inviter.get(other+"/users").wants(http.StatusOK, "both@agency.example").lacks(ben)
-		inviter.get(other+"/audit").wants(http.StatusOK, ben+" declined the invitation of "+ben)
+		inviter.get(other+"/audit").wants(http.StatusOK, ben+" declined the invitation to the account")
 		s.signedIn(s.OwnerEmail).get(s.page("/audit")).lacks("declined the invitation")
 	})
 }

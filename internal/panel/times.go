@@ -13,10 +13,15 @@ func shortTime(zone *time.Location, at time.Time) string {
 	return at.In(zone).Format("2 Jan 2006, 15:04")
 }
 
+// exactTime formats a time in the viewer's time zone, with the day of the week, seconds and the zone.
+func exactTime(zone *time.Location, at time.Time) string {
+	return at.In(zone).Format("Monday, 2 January 2006, 15:04:05 MST")
+}
+
 // timeElement returns a time element with the time in the viewer's time zone and in UTC.
 func timeElement(zone *time.Location, at time.Time) template.HTML {
 	return template.HTML(fmt.Sprintf(`<time datetime=%q title=%q>%s</time>`, //nolint:gosec // consists of digits and letters
-		at.UTC().Format(time.RFC3339), at.In(zone).Format("Monday, 2 January 2006, 15:04:05 MST"), shortTime(zone, at)))
+		at.UTC().Format(time.RFC3339), exactTime(zone, at), shortTime(zone, at)))
 }
 
 // units are the units of relative times, as parts of message keys, from the largest to the smallest.
@@ -48,8 +53,7 @@ func (m messages) relativeElement(zone *time.Location, now, at time.Time) (templ
 	text, err := m.relative(now, at)
 	const element = `<time datetime=%q title=%q><span>%s</span> <span class="exact">%s</span></time>`
 	return template.HTML(fmt.Sprintf(element, //nolint:gosec // a message, digits and letters
-		at.UTC().Format(time.RFC3339), at.In(zone).Format("Monday, 2 January 2006, 15:04:05 MST"), text,
-		shortTime(zone, at))), err
+		at.UTC().Format(time.RFC3339), exactTime(zone, at), text, shortTime(zone, at))), err
 }
 
 // shortDay formats a day in the viewer's time zone, with the year if it is not this one.

@@ -10,7 +10,6 @@ import (
 
 	"latchkey/internal/audit"
 	"latchkey/internal/fault"
-	"latchkey/internal/paging"
 	"latchkey/internal/scope"
 	"latchkey/internal/signin/formtoken"
 	"latchkey/internal/token"
@@ -36,9 +35,6 @@ func (h *tokenDetailHandler) routes() []route {
 	}
 	return all
 }
-
-// historyPerPage is how many events the page of a token shows.
-const historyPerPage = 20
 
 // overlaps are the choices of how long the previous access token remains valid after a rotation.
 var overlaps = []struct {
@@ -66,14 +62,6 @@ type tokenPage struct {
 	// History is one page of events, newest first. Older is the address of the next page.
 	History []historyLine
 	Older   string
-}
-
-// historyLine is an event as the page shows it.
-type historyLine struct {
-	audit.Event
-
-	What, Who string
-	Details   []string
 }
 
 func (h *tokenDetailHandler) page(q *request) error {
@@ -166,54 +154,6 @@ func (h *tokenDetailHandler) unshown(q *request, t token.Token) []string {
 		}
 	}
 	return names
-}
-
-// history returns one page of a token's events, newest first, and the address of the next page.
-func (h *tokenDetailHandler) history(q *request, p *tokenPlace, t token.Token) (lines []historyLine, older string,
-	err error) {
-	size := historyPerPage
-	page := paging.Request{First: &size}
-	if before := q.r.URL.Query().Get("before"); before != "" {
-		page.After = &before
-	}
-	w, err := page.Window(paging.MaxSize)
-	if err != nil {
-		return nil, "", errNoPage()
-	}
-	found, err := h.events.Events(q.r.Context(), t.AccountID, audit.Filter{TargetKey: t.ID.String()}, w)
-	if err != nil {
-		return nil, "", err
-	}
-	for _, item := range found.Items {
-		e := item.Node
-		line := historyLine{Event: e, What: q.text("tokens.history." + string(e.Action)), Who: actorName(q, e.Actor)}
-		for _, d := range e.Details {
-			if text := eventDetail(q, h.catalogue, d); text != "" {
-				line.Details = append(line.Details, text)
-			}
-		}
-		lines = append(lines, line)
-	}
-	if found.HasNext {
-		older = p.Address(t) + "?before=" + found.Items[len(found.Items)-1].Cursor()
-	}
-	return lines, older, nil
-}
-
-// shownDetails are the names of the event details that the history shows.
-var shownDetails = []string{"name", "scopes", "expiresAt", "allowedIpRanges", "chargeLimit", "reason", "hint",
-	"previousExpiresAt"}
-
-// eventDetail describes a detail of an event. It returns "" for a detail that the history does not show.
-func eventDetail(q *request, catalogue *scope.Catalogue, d audit.Detail) string {
-	if !slices.Contains(shownDetails, d.Name) {
-		return ""
-	}
-	value := detailValue(q, catalogue, d)
-	if value == "" {
-		value = q.text("tokens.detail.none")
-	}
-	return q.text("tokens.detail."+d.Name, "value", value)
 }
 
 // detailValue formats the value of a detail: times in the viewer's time zone, and scopes, permissions and other names

@@ -40,8 +40,10 @@ func TestNarrowToken(t *testing.T) {
 		to := owner.submit(page, "Save", "name", "Narrow", "scopes.store_orders", "store_v2_orders_read_only",
 			"scopes.store_carts", "", "allowedIpRanges", "203.0.113.8/29")
 		page = owner.open(to.header.Get("Location")).wants(http.StatusOK, "The change is saved.")
-		page.wants(http.StatusOK, "Orders: read-only").wants(http.StatusOK,
-			"Allowed IP addresses 203.0.113.8/29").wants(http.StatusOK, "Changed Name: Narrow")
+		page.wants(http.StatusOK, "Orders: read-only").wants(http.StatusOK, "Allowed IP addresses 203.0.113.8/29")
+		page.wants(http.StatusOK, "Changed Name Broad → changed to Narrow Scopes Removed: Carts: modify"+
+			" Removed: Orders: modify Allowed IP addresses Removed: 203.0.113.0/24 Added: 203.0.113.8/29")
+		page.lacks("Added: Orders").lacks("Name: Broad")
 		page.lacks(`value="store_cart"`)
 	})
 }
@@ -82,7 +84,7 @@ func TestChargeLimitOfAToken(t *testing.T) {
 			owner.submit(page, "Save", "chargeLimit", wrong).refuses("chargeLimit")
 		}
 		owner.submit(page, "Save", "chargeLimit", "50").goes(one + "?n=1&notice=token_narrowed")
-		owner.open(one).wants(http.StatusOK, "Charge limit in a month: 50.00 USD")
+		owner.open(one).wants(http.StatusOK, "Charge limit in a month 1000.00 USD → changed to 50.00 USD")
 		owner.open(at).wants(http.StatusOK, "Charge limit: $50.00 a month")
 		owner.create(at, "Reading", "scopes.account_charges", "account_charges_read")
 		owner.open(at + "/" + idOf(owner, at, "Reading")).lacks("chargeLimit")

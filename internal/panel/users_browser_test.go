@@ -3,6 +3,10 @@ package panel_test
 import (
 	"strings"
 	"testing"
+
+	"github.com/chromedp/chromedp/kb"
+
+	"latchkey/internal/test/check"
 )
 
 // In a browser: from the list to a user's page, their permissions, and their removal from the account.
@@ -43,17 +47,27 @@ func TestAuditInABrowser(t *testing.T) {
 		b := s.browser(t)
 		b.signIn(s.OwnerEmail)
 		b.follow("Audit log")
-		b.see("created the API token Till one")
+		b.see("Store Owner created the API token “Till one” for Acme EU")
+		b.inspect("audit-all")
 		b.choose("Action", "API token created")
 		b.fill("User or API token", euOwner)
-		b.follow("Show")
-		b.see("created the API token Till one")
+		b.follow("Filter")
+		b.see("created the API token “Till one”")
 		b.miss("Nightly export")
+		b.tabTo("Clear filters")
+		b.press(kb.Tab) // to the first row
+		check.Equal(t, evaluate[string](b, `getComputedStyle(document.querySelector(".log .exact")).visibility`), "visible",
+			"the exact time of the row with the focus")
+		b.press(kb.Enter)
+		b.see("Store Owner (" + euOwner + ")")
 		b.inspect("audit")
 		b.click("Export as CSV")
 		if name, content := b.downloaded(); !strings.HasSuffix(name, ".csv") ||
 			!strings.Contains(content, "Till one") || strings.Contains(content, "Nightly export") {
 			t.Errorf("downloaded %s: %s, want a .csv file with Till one only", name, content)
 		}
+		b.follow("Remove the filter By: " + euOwner)
+		b.see("Nightly export")
+		check.Equal(t, b.at(), s.page("/audit?action=api_token.created"), "the page without the filter")
 	})
 }

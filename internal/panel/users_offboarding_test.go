@@ -97,8 +97,8 @@ func TestDeactivateFromTheAccount(t *testing.T) {
 		owner.get(at).wants(http.StatusOK, "Acme EU").lacks("Deactivated")
 		s.age(time.Minute)
 		clerkOfEU(s).get(list).wants(http.StatusOK, "Users of Acme EU")
-		owner.get(s.page("/audit")).wants(http.StatusOK, "deactivated "+chloe).wants(http.StatusOK,
-			"reactivated "+chloe)
+		owner.get(s.page("/audit")).wants(http.StatusOK, "deactivated Chloé Caron").wants(http.StatusOK,
+			"reactivated Chloé Caron")
 	})
 }
 

@@ -150,7 +150,7 @@ func TestPeopleOfAnIdentityProvider(t *testing.T) {
 		page = owner.get(at).wants(http.StatusOK, "Ida Idp").lacks("identity provider")
 		owner.submit(page, "Save", "firstName", "Anna").goes(at + "?n=1&notice=person_saved")
 		owner.get(s.page("/users")).wants(http.StatusOK, "Anna Idp").lacks("Provisioned")
-		owner.get(s.page("/audit")).wants(http.StatusOK, "ended the provisioning of "+ida)
+		owner.get(s.page("/audit")).wants(http.StatusOK, "stopped the provisioning of Anna Idp")
 
 		s.scim(token, http.StatusOK, http.MethodPatch, "/Users"+id, noChanges)
 		owner.get(at).wants(http.StatusOK, "Provisioned").lacks("Save")
