@@ -78,8 +78,8 @@ type Repository interface {
 	Store(ctx context.Context, hash string) (Store, error)
 }
 
-// Refusal says why a secret was refused. It is for logs and metrics and must not reach the client. It is the cause of
-// the error that Verify returns.
+// Refusal says why a secret was refused. It is for logs and metrics and must not reach the client, except that the
+// control panel tells a browser how its own session ended. It is the cause of the error that Verify returns.
 type Refusal struct {
 	Reason Reason
 	// PrincipalID is the ID of the secret's principal; zero if the secret is unknown.

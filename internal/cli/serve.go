@@ -284,7 +284,8 @@ func newPanel(b *backend, v *verification, api http.Handler, directories *direct
 		Accounts: b.accounts, Users: b.users, Tokens: b.tokens, Memberships: b.memberships, SignIn: b.signIn,
 		Setup: b.setup, Forms: b.forms, Webhooks: b.webhooks, Billing: b.billing, Directories: directories,
 		Audit: b.db.Audit(), Catalogue: b.catalogue,
-		Verify: v.verifier.Verify, API: api, SDL: graph.SDL, PublicURL: baseURL, Now: clock.System, Log: log,
+		Verify: v.verifier.Verify, API: api, SDL: graph.SDL, PublicURL: baseURL, Keys: b.keys, Random: rand.Reader,
+		Now: clock.System, Log: log,
 	})
 }
 

@@ -42,26 +42,29 @@ func (p *pages) serve(rs *requestState, r *http.Request) {
 	r.Body = http.MaxBytesReader(rs.ResponseWriter, r.Body, int64(p.limits.MaxBody))
 	from := panel.Caller{Origin: rs.origin()}
 	if presented := p.panel.Credential(r); presented != "" {
-		from.Record, from.Err = p.session(rs, r, presented)
+		from.Record, from.Ended, from.Err = p.session(rs, r, presented)
 	}
 	p.panel.Serve(rs, r.WithContext(ctx), from) //nolint:contextcheck // the deadline's parent is the request's
 }
 
-// session returns the record of a session secret; nil if the secret does not
-// work.
-func (p *pages) session(rs *requestState, r *http.Request, presented string) (*access.Record, error) {
+// session returns the record of a session secret, or why the secret does not work.
+func (p *pages) session(rs *requestState, r *http.Request, presented string) (*access.Record, access.Reason, error) {
 	err := p.rates.admit(r.Context(), rs, presented)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	record, err := p.verifier.Verify(r.Context(), presented, rs.origin())
 	p.record(rs, presented, err)
 	switch {
 	case fault.KindOf(err) == fault.Unauthenticated:
-		return nil, nil //nolint:nilnil // not signed in, which is not an error
+		why := access.ReasonUnknown
+		if refusal := access.RefusalIn(err); refusal != nil {
+			why = refusal.Reason
+		}
+		return nil, why, nil // not signed in, which is not an error
 	case err != nil:
-		return nil, err
+		return nil, "", err
 	}
 	rs.principal = &record.Principal
-	return record, p.rates.spend(r.Context(), rs, rs.principal)
+	return record, "", p.rates.spend(r.Context(), rs, rs.principal)
 }

@@ -74,18 +74,28 @@ func (h *accountHandler) answer(q *request) error {
 	if err != nil {
 		return fault.Errorf(fault.NotFound, "There is no such account.")
 	}
-	answer, notice := h.signIn.Accept, "accepted"
+	answer, key := h.signIn.Accept, "accepted"
 	switch q.r.PostFormValue("answer") {
 	case "accept":
 	case "decline":
-		answer, notice = h.signIn.Decline, "declined"
+		answer, key = h.signIn.Decline, "declined"
 	default:
 		return fault.Errorf(fault.Invalid, "Accept or decline the invitation.")
+	}
+	invitations, err := h.signIn.Invitations(q.r.Context(), q.by.Person())
+	if err != nil {
+		return err
 	}
 	if _, err := answer(q.r.Context(), q.by, id); err != nil {
 		return err
 	}
-	return q.redirectWithNotice("/accounts", notice, 1)
+	done := noticeOf(key, "")
+	for _, each := range invitations {
+		if each.ID == id {
+			done.Name = each.Name
+		}
+	}
+	return q.redirectWithNotice("/accounts", done)
 }
 
 // switchTo switches the session to another account.

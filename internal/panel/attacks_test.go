@@ -100,7 +100,7 @@ func TestSignedOutSessionsEnd(t *testing.T) {
 		v, thief := s.signedIn(s.OwnerEmail), s.visitor()
 		thief.keep(session, v.cookie(session))
 		thief.get("/accounts").wants(http.StatusOK, "Acme Retail")
-		gone := v.post("/signout").goes("/signin?n=1&notice=signed_out")
+		gone := v.post("/signout").goes("/signin").notes("signed_out", 1)
 		if got := gone.header.Get("Set-Cookie"); !strings.Contains(got, "Max-Age=0") || v.cookie(session) != "" {
 			t.Errorf("Set-Cookie: got %s, want the cookie deleted", got)
 		}

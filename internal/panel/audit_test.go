@@ -30,8 +30,8 @@ func TestAudit(t *testing.T) {
 		owner, _ := eventful(s)
 		place := personAt(t, owner.get(s.page("/users")), "Ana Alvarez") + "/stores/acme1us"
 		owner.post(place, "permissions", "Add_Orders", "permissions",
-			"Create_Store_API_Tokens").goes(place + "?n=1&notice=place_saved")
-		owner.post(place+"/status", "status", "INACTIVE").goes(place + "?n=1&notice=place_saved")
+			"Create_Store_API_Tokens").goes(place).notes("place_saved", 1)
+		owner.post(place+"/status", "status", "INACTIVE").goes(place).notes("place_saved", 1)
 		all := owner.get(s.page("/audit"))
 		all.lacks("Create_Store_API_Tokens").lacks("INACTIVE").lacks("STORE").lacks("store_cart_read_only")
 		for _, text := range []string{

@@ -23,7 +23,7 @@ func (h *signInHandler) codePage(q *request) error {
 }
 
 func (h *signInHandler) code(q *request) error {
-	proof, pending, err := h.signIn.FinishCode(q.r.Context(), flowOf(q, codeFlow), q.r.PostFormValue("code"),
+	proof, pending, err := h.signIn.FinishCode(q.r.Context(), flowOf(q, codeFlow), q.r.PostFormValue(codeField),
 		q.visitor())
 	switch fault.KindOf(err) {
 	case fault.Invalid:

@@ -132,7 +132,7 @@ func TestCodes(t *testing.T) {
 
 		s.age(time.Hour)
 		asked := again.submit(page, "Remove the app", "code", renewed[0]).wants(http.StatusOK, "Confirm that it is you")
-		again.submit(asked, "Continue", "password_again", s.Password).goes("/profile/security?n=1&notice=app_removed")
+		again.submit(asked, "Continue", "password_again", s.Password).goes("/profile/security").notes("app_removed", 1)
 		s.visitor().post("/signin", "email", s.OwnerEmail, "password", s.Password).goes("/accounts/" + s.Account + "/")
 	})
 }

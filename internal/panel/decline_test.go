@@ -20,9 +20,8 @@ func TestDecline(t *testing.T) {
 		page := v.get("/accounts").wants(http.StatusOK, "Blue Bicycles")
 		v.get(other+"/stores").wants(http.StatusNotFound, "")
 		v.submit(page, "Decline the invitation of Blue Bicycles", "answer",
-			"decline").goes("/accounts?n=1&notice=declined")
-		v.get("/accounts?n=1&notice=declined").wants(http.StatusOK,
-			"You declined the invitation.").lacks("Blue Bicycles")
+			"decline").goes("/accounts").notes("declined", 1)
+		v.get("/accounts").wants(http.StatusOK, "Acme Retail").lacks("Blue Bicycles")
 		v.submit(page, "Decline the invitation of Blue Bicycles", "answer", "decline").wants(http.StatusNotFound, "")
 		v.submit(page, "Accept the invitation of Blue Bicycles", "answer", "accept").wants(http.StatusNotFound, "")
 

@@ -25,10 +25,10 @@ func (h *explorerHandler) routes() []route {
 	const at = accountPattern + "/graphiql"
 	return []route{
 		get(at, member, h.page),
-		post(at, member, h.run, unbounded),
-		post(at+"/query", member, h.forward, unbounded),
+		post(at, member, h.run, unbounded, unkept),
+		post(at+"/query", member, h.forward, unbounded, unkept),
 		get(at+"/confirm", member, backToExplorer),
-		post(at+"/confirm", member, h.confirmed, fresh),
+		post(at+"/confirm", member, h.confirmed, fresh, unkept),
 		get(at+"/schema", member, h.schema),
 		get(at+"/schema.graphqls", member, h.download),
 	}
@@ -120,6 +120,7 @@ func (h *explorerHandler) forward(q *request) error {
 		return err
 	}
 	if q.by == nil {
+		q.unkept = true
 		return q.toSignIn()
 	}
 	r := q.r.WithContext(h.apiContext(q))

@@ -16,5 +16,14 @@ func Routes() []Route {
 	return all
 }
 
+// Notice returns the message of a notice for a number, with its placeholders for names.
+func Notice(key string, n int) string {
+	q := &request{}
+	return q.noticeText(key, notice{N: n, Name: "{name}", Place: "{place}"})
+}
+
+// SecretFields returns the names of the fields that are never kept.
+func SecretFields() []string { return secretFields }
+
 // LocalPath returns localPath(text).
 func LocalPath(text string) string { return localPath(text) }

@@ -60,7 +60,7 @@ func TestInvite(t *testing.T) {
 		link, _, _ = strings.Cut(link, " ")
 		question := owner.get(linkCalled(t, owner.get(at), "Withdraw invitation"))
 		question.wants(http.StatusOK, "Withdraw the invitation of Dora Dahl?").lacks("API tokens to review")
-		owner.submit(question, "Withdraw invitation").goes(s.page("/users") + "?n=1&notice=invitation_withdrawn")
+		owner.submit(question, "Withdraw invitation").goes(s.page("/users")).notes("invitation_withdrawn", 1)
 		owner.get(s.page("/users")).lacks("Dora")
 		s.visitor().get(link).wants(http.StatusNotFound, "This link is not valid")
 	})

@@ -90,7 +90,7 @@ func (h *linkHandler) accept(q *request, presented string) error {
 	if err != nil {
 		return h.invalid(q, err)
 	}
-	return q.redirectWithNotice("/accounts/"+a.ID.String()+"/", "accepted", 1)
+	return q.redirectWithNotice("/accounts/"+a.ID.String()+"/", noticeOf("accepted", a.Name))
 }
 
 // chosen returns the password and its confirmation as typed, without trimming spaces.

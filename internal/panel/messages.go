@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"maps"
 	"path"
-	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -109,21 +108,6 @@ func (q *request) count(key string, n int) string {
 	text, err := loadViews().messages.count(key, n)
 	if err != nil {
 		return key
-	}
-	return text
-}
-
-// notice returns the message about the last action, a key under "notices". Any site can craft an address, so only the
-// key and a number are taken from it.
-func (q *request) notice() string {
-	query := q.r.URL.Query()
-	n, err := strconv.Atoi(query.Get("n"))
-	if err != nil {
-		n = 1
-	}
-	text, err := loadViews().messages.count("notices."+query.Get("notice"), n)
-	if err != nil {
-		return ""
 	}
 	return text
 }

@@ -55,7 +55,6 @@ func TestNamesAreText(t *testing.T) {
 					}
 				}
 			}
-			c.v.get("/signin?notice=%3Cevil%3E&n=1").lacks("<evil>")
 		}
 	})
 }

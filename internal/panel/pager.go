@@ -39,10 +39,10 @@ func pageLinksOf[T any](q *request, p paging.Page[T]) pageLinks {
 }
 
 // withQuery returns the address of the request with parameters replaced, from pairs of name and value. An empty value
-// removes a parameter. Cursors and notices are removed unless they are among the pairs.
+// removes a parameter. Cursors are removed unless they are among the pairs.
 func (q *request) withQuery(pairs ...string) string {
 	query := maps.Clone(q.r.URL.Query())
-	for _, name := range []string{"before", "after", "notice", "n"} {
+	for _, name := range []string{"before", "after"} {
 		query.Del(name)
 	}
 	for i := 0; i+1 < len(pairs); i += 2 {

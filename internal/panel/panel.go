@@ -7,6 +7,7 @@ package panel
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -24,6 +25,7 @@ import (
 	"latchkey/internal/manifest/setup"
 	"latchkey/internal/membership"
 	"latchkey/internal/scope"
+	"latchkey/internal/secret"
 	"latchkey/internal/signin"
 	"latchkey/internal/signin/formtoken"
 	"latchkey/internal/token"
@@ -53,14 +55,19 @@ type Config struct {
 	SDL func() string
 	// PublicURL is the panel's base URL, without a trailing slash.
 	PublicURL string
-	Now       clock.Clock
-	Log       *slog.Logger
+	// Keys seal the cookies with what the panel keeps for a browser's next page.
+	Keys   *secret.Keyring
+	Random io.Reader
+	Now    clock.Clock
+	Log    *slog.Logger
 }
 
 // Caller is what the server knows about the sender of a request before the panel handles it.
 type Caller struct {
 	// Record is the session's record, nil if the caller is not signed in.
 	Record *access.Record
+	// Ended is why the session in the browser's cookie does not work, empty if it does or there is none.
+	Ended  access.Reason
 	Origin auth.Origin
 	// Err is the error to answer with, if verifying the session failed.
 	Err error
@@ -77,6 +84,7 @@ type Panel struct {
 	accounts *accountHandler
 	signIn   *signInHandler
 	errors   *errorHandler
+	sealer   *sealer
 	now      clock.Clock
 }
 
@@ -86,7 +94,7 @@ func New(c Config) *Panel {
 	accounts := &accountHandler{signIn: c.SignIn, stores: c.Accounts, sessions: s}
 	p := &Panel{
 		routes: map[string]map[string]route{}, opened: http.NewServeMux(), csrf: http.NewCrossOriginProtection(),
-		sessions: s, accounts: accounts, now: c.Now,
+		sessions: s, accounts: accounts, sealer: &sealer{c.Keys, c.Random}, now: c.Now,
 		signIn: &signInHandler{signIn: c.SignIn, setup: c.Setup, sessions: s, log: c.Log},
 		errors: &errorHandler{users: c.Users, signIn: c.SignIn, accounts: accounts, log: c.Log},
 	}
@@ -129,7 +137,8 @@ func (p *Panel) Serve(w http.ResponseWriter, r *http.Request, from Caller) {
 }
 
 func (p *Panel) newRequest(w http.ResponseWriter, r *http.Request, from Caller) *request {
-	q := &request{w: w, r: r, origin: from.Origin, zone: zoneOf(r), now: p.now, opened: p.opened}
+	q := &request{w: w, r: r, origin: from.Origin, zone: zoneOf(r), now: p.now, opened: p.opened,
+		sealer: p.sealer, ended: from.Ended}
 	q.setSession(from.Record)
 	return q
 }
@@ -240,6 +249,7 @@ func (p *Panel) enter(q *request, to route) error {
 		return to.serve(q)
 	}
 	if q.by == nil {
+		q.unkept = to.is(unkept)
 		return q.toSignIn()
 	}
 	if err := p.accounts.load(q); err != nil {

@@ -153,7 +153,7 @@ func (h *profileHandler) save(q *request) error {
 		}
 		return h.show(q, http.StatusUnprocessableEntity, f, newForm(passwordFields...))
 	}
-	return q.redirectWithNotice("/profile", "profile_saved", 1)
+	return q.redirectWithNotice("/profile", noticeOf("profile_saved", ""))
 }
 
 // changePassword changes the visitor's password and revokes all their other sessions.
@@ -167,7 +167,7 @@ func (h *profileHandler) changePassword(q *request) error {
 	status := http.StatusUnprocessableEntity
 	switch fault.KindOf(err) {
 	case "":
-		return q.redirectWithNotice("/profile", "password_changed", 1)
+		return q.redirectWithNotice("/profile", noticeOf("password_changed", ""))
 	case fault.Unauthenticated:
 		err = fault.Errorf(fault.Invalid, "%s", q.text("profile.wrong")).On(presentField)
 	case fault.RateLimited:
@@ -188,7 +188,7 @@ func (h *profileHandler) endSessions(q *request) error {
 		if err != nil {
 			return err
 		}
-		return q.redirectWithNotice("/profile", "sessions_ended", n)
+		return q.redirectWithNotice("/profile", noticeOf("sessions_ended", "").times(n))
 	}
 	id, err := uuid.Parse(q.r.PostFormValue("session"))
 	if err != nil {
@@ -198,5 +198,5 @@ func (h *profileHandler) endSessions(q *request) error {
 	if err != nil {
 		return err
 	}
-	return q.redirectWithNotice("/profile", "sessions_ended", n)
+	return q.redirectWithNotice("/profile", noticeOf("sessions_ended", "").times(n))
 }

@@ -23,7 +23,7 @@ func TestProfile(t *testing.T) {
 		page = v.submit(page, "Save", "firstName", "", "locale", "?").wants(http.StatusUnprocessableEntity,
 			"Enter the first name: one line of at most 100 characters").
 			wants(http.StatusUnprocessableEntity, "Write a language tag")
-		v.submit(page, "Save", "firstName", "Ada", "locale", "de").goes("/profile?n=1&notice=profile_saved")
+		v.submit(page, "Save", "firstName", "Ada", "locale", "de").goes("/profile").notes("profile_saved", 1)
 		page = v.open("/profile")
 		for _, f := range page.forms() {
 			if slices.Contains(f.buttons, "Save") {
@@ -37,7 +37,7 @@ func TestProfile(t *testing.T) {
 			wants(http.StatusUnprocessableEntity, "A password has 8 to 256 characters.").lacks("tiny")
 		v.submit(page, "Change password", "present", s.Password, "password", "another phrase", "passwordConfirmation",
 			"another phrase").
-			goes("/profile?n=1&notice=password_changed")
+			goes("/profile").notes("password_changed", 1)
 		v.open("/profile").wants(http.StatusOK, s.OwnerEmail)
 		other.get("/profile").goes("/signin?next=%2Fprofile")
 		s.visitor().post("/signin", "email", s.OwnerEmail, "password", s.Password).wants(http.StatusUnprocessableEntity,
@@ -61,16 +61,16 @@ func TestSessionsOfOneself(t *testing.T) {
 		if len(ids) != 3 { // newest first: the third, the second, the demo's
 			t.Fatalf("sessions that can be ended: got %d, want 3", len(ids))
 		}
-		v.post("/profile/sessions", "session", ids[0]).goes("/profile?n=1&notice=sessions_ended")
+		v.post("/profile/sessions", "session", ids[0]).goes("/profile").notes("sessions_ended", 1)
 		third.get("/profile").goes("/signin?next=%2Fprofile")
 		second.get("/profile").wants(http.StatusOK, "Current session")
 		others := v.open("/profile").wants(http.StatusOK, "This session is revoked:")
 		others.wants(http.StatusOK, "Also revoke the session that the operator started")
-		v.submit(others, "Revoke all other sessions").goes("/profile?n=1&notice=sessions_ended")
+		v.submit(others, "Revoke all other sessions").goes("/profile").notes("sessions_ended", 1)
 		second.get("/profile").goes("/signin?next=%2Fprofile")
 		kept := v.open("/profile").wants(http.StatusOK, "You are not signed in anywhere else.")
 		kept.wants(http.StatusOK, "Started by the operator")
-		v.submit(kept, "Revoke all other sessions", "operators", "yes").goes("/profile?n=1&notice=sessions_ended")
+		v.submit(kept, "Revoke all other sessions", "operators", "yes").goes("/profile").notes("sessions_ended", 1)
 		v.open("/profile").wants(http.StatusOK, "Current session").lacks("Revoke all other sessions")
 		// A user cannot revoke another user's session.
 		member := s.signedIn("ana@acme.example")
@@ -165,6 +165,7 @@ func TestCookieNotKept(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		v := s.signedIn(s.OwnerEmail)
 		v.keep("__Host-latchkey", "")
+		v.keep("__Host-latchkey-last", "")
 		v.open("/").wants(http.StatusOK, "your browser did not keep the session cookie")
 		s.visitor().open("/").lacks("your browser did not keep the session cookie")
 	})
@@ -193,7 +194,7 @@ func TestTooManyAttempts(t *testing.T) {
 		refused := attacker.post("/signin", "email", s.OwnerEmail, "password",
 			s.Password).wants(http.StatusTooManyRequests, "Too many attempts.")
 		refused.waits()
-		known.post("/profile/password", "present", "a guess").goes("/signin?next=%2Fprofile&unsaved=1")
+		known.post("/profile/password", "present", "a guess").goes("/signin?next=%2Fprofile")
 		s.visitor().post("/signin", "email", s.OwnerEmail, "password", s.Password).wants(http.StatusTooManyRequests,
 			"Too many attempts.")
 		known.post("/signin", "email", s.OwnerEmail, "password", s.Password).goes("/accounts/" + s.Account + "/")

@@ -63,7 +63,7 @@ func (h *providerHandler) callback(q *request) error {
 	dropFlow(q, name)
 	switch result.Goal {
 	case signin.ToLink:
-		return q.redirectWithNotice("/profile/security", "linked", 1)
+		return q.redirectWithNotice("/profile/security", noticeOf("linked", ""))
 	case signin.ToReauthenticate:
 		if err := h.sessions.renew(q, result.Proof); err != nil {
 			return err

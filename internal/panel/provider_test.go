@@ -228,13 +228,13 @@ func TestLinkProvider(t *testing.T) {
 			}
 		}
 		v.get(v.atProvider(&reply{header: http.Header{"Location": {to}}},
-			"stranger@elsewhere.example")).goes("/profile/security?n=1&notice=linked")
+			"stranger@elsewhere.example")).goes("/profile/security").notes("linked", 1)
 		page := v.get("/profile/security").wants(http.StatusOK, "stranger@elsewhere.example").lacks("Link Example ID")
 
 		other := s.visitor()
 		other.get(other.atProvider(other.get("/signin/openid"),
 			"stranger@elsewhere.example")).goes("/accounts/" + s.Account + "/")
-		v.submit(page, "Unlink stranger@elsewhere.example").goes("/profile/security?n=1&notice=factor_removed")
+		v.submit(page, "Unlink stranger@elsewhere.example").goes("/profile/security").notes("factor_removed", 1)
 		gone := s.visitor()
 		gone.get(gone.atProvider(gone.get("/signin/openid"),
 			"stranger@elsewhere.example")).wants(http.StatusUnprocessableEntity, "Ask an owner to invite you")

@@ -3,8 +3,6 @@ package panel
 import (
 	"net/http"
 	"net/url"
-	"path"
-	"strconv"
 	"strings"
 	"time"
 	_ "time/tzdata" // time zones, also on systems that have none installed
@@ -37,6 +35,14 @@ type request struct {
 	now  clock.Clock
 	// opened matches the pages that require a session and can be opened with GET.
 	opened *http.ServeMux
+	sealer *sealer
+	// noted reports whether the response keeps a notice for the next page.
+	noted bool
+	// ended is why the session in the request's cookie does not work, empty if it does or there is none.
+	ended access.Reason
+	// unkept reports whether the submitted form must not be kept, and kept is a form to fill into the page.
+	unkept bool
+	kept   *keptForm
 }
 
 // setSession sets the session of the request. A nil record means that the visitor is not signed in.
@@ -73,42 +79,10 @@ func (q *request) visitor() signin.Visitor {
 	return known
 }
 
-// setCookie sets a cookie that scripts cannot read and that forms of other sites do not send.
-func (q *request) setCookie(name, value string, until time.Time) {
-	http.SetCookie(q.w, &http.Cookie{
-		Name: name, Value: value, Path: "/", Expires: until, Secure: true, HttpOnly: true,
-		SameSite: http.SameSiteLaxMode,
-	})
-}
-
-func (q *request) dropCookie(name string) {
-	http.SetCookie(q.w, &http.Cookie{
-		Name: name, Path: "/", MaxAge: -1, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
-	})
-}
-
-// dropSession deletes the cookie of an invalid session and redirects to the sign-in page.
-func (q *request) dropSession() error {
-	q.dropCookie(sessionCookie)
-	q.by = nil
-	return q.toSignIn()
-}
-
 // redirect redirects to another page of the panel with status 303 (RFC 9110, section 15.4.4).
 func (q *request) redirect(to string) error {
 	http.Redirect(q.w, q.r, to, http.StatusSeeOther)
 	return nil
-}
-
-// redirectWithNotice redirects with a notice for the next page: the key of a message under "notices", which has forms
-// for one and for other numbers.
-func (q *request) redirectWithNotice(to, notice string, n int) error {
-	return q.redirect(withNotice(to, notice, n))
-}
-
-// withNotice returns the address of a page with a notice (see redirectWithNotice).
-func withNotice(to, notice string, n int) string {
-	return to + "?" + url.Values{"notice": {notice}, "n": {strconv.Itoa(n)}}.Encode()
 }
 
 // address returns the address of a page of the session's account.
@@ -146,45 +120,6 @@ func localPath(text string) string {
 		return "/"
 	}
 	return text
-}
-
-// toSignIn redirects to the sign-in page, which returns to the requested page afterwards. A submitted form is not
-// processed, because a different user may sign in.
-func (q *request) toSignIn() error {
-	query, next := url.Values{}, q.r.URL.RequestURI()
-	if q.r.Method == http.MethodPost {
-		query.Set("unsaved", "1")
-		next = q.formPage()
-	}
-	if next = q.returnPath(next); next != "/" {
-		query.Set("next", next)
-	}
-	return q.redirect((&url.URL{Path: "/signin", RawQuery: query.Encode()}).String())
-}
-
-// formPage returns the page that holds the submitted form: the referring page (RFC 9110, section 10.1.3), or the
-// nearest page above the form's address.
-func (q *request) formPage() string {
-	if from, err := url.Parse(q.r.Referer()); err == nil && from.Host == q.r.Host {
-		query := from.Query()
-		query.Del("notice")
-		query.Del("n")
-		if to := q.returnPath((&url.URL{Path: from.Path, RawQuery: query.Encode()}).String()); to != "/" {
-			return to
-		}
-	}
-	for at := q.r.URL.Path; at != "/"; at = path.Dir(at) {
-		if to := q.returnPath(at); to != "/" {
-			return to
-		}
-	}
-	return "/"
-}
-
-// lostCookie reports whether the browser did not keep the cookie of a session that has just started.
-func (q *request) lostCookie() bool {
-	_, err := q.r.Cookie(signedInCookie)
-	return err == nil && q.by == nil
 }
 
 // hideAddress keeps the address of the page, which holds a secret, out of the Referer header. The origin remains:

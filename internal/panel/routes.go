@@ -27,6 +27,8 @@ const (
 	// unbounded says that the form may take longer than auth.WriteTimeout, because it calls other servers or the API,
 	// which have time limits of their own.
 	unbounded
+	// unkept says that the form is not kept if the session has ended, because its fields may have secrets of any kind.
+	unkept
 )
 
 // route is one page, or the handler of one form.

@@ -159,7 +159,7 @@ func (h *salesHandler) credit(q *request) error {
 		}
 		return h.showCharge(q, http.StatusUnprocessableEntity, c, f, h.forms.New())
 	}
-	return q.redirectWithNotice(q.address(salesChargesPath), "charge_credited", 1)
+	return q.redirectWithNotice(q.address(salesChargesPath), noticeOf("charge_credited", c.Description))
 }
 
 // delete deletes a pending charge for usage.
@@ -179,7 +179,7 @@ func (h *salesHandler) delete(q *request) error {
 		}
 		return h.showCharge(q, http.StatusUnprocessableEntity, c, f, h.forms.New())
 	}
-	return q.redirectWithNotice(q.address(salesChargesPath), "charge_deleted", 1)
+	return q.redirectWithNotice(q.address(salesChargesPath), noticeOf("charge_deleted", c.Description))
 }
 
 // salesSubscriptionsPage is the data of the list of subscriptions to the account's apps.

@@ -1,6 +1,7 @@
 package panel
 
 import (
+	"cmp"
 	"encoding/base64"
 	"html/template"
 	"net/http"
@@ -119,7 +120,7 @@ func (h *securityHandler) addApp(q *request) error {
 }
 
 func (h *securityHandler) renewCodes(q *request) error {
-	codes, err := h.signIn.RenewCodes(q.r.Context(), q.by, q.r.PostFormValue("code"), q.visitor())
+	codes, err := h.signIn.RenewCodes(q.r.Context(), q.by, q.r.PostFormValue(codeField), q.visitor())
 	if err != nil {
 		return h.codeRefused(q, err)
 	}
@@ -143,10 +144,10 @@ func showCodes(q *request, codes []secret.Password) error {
 }
 
 func (h *securityHandler) removeApp(q *request) error {
-	if err := h.signIn.DisableTOTP(q.r.Context(), q.by, q.r.PostFormValue("code"), q.visitor()); err != nil {
+	if err := h.signIn.DisableTOTP(q.r.Context(), q.by, q.r.PostFormValue(codeField), q.visitor()); err != nil {
 		return h.codeRefused(q, err)
 	}
-	return q.redirectWithNotice("/profile/security", "app_removed", 1)
+	return q.redirectWithNotice("/profile/security", noticeOf("app_removed", ""))
 }
 
 // codeRefused shows the error of a code beside its field. It returns any other error, which has its own page.
@@ -190,14 +191,14 @@ func (h *securityHandler) addPasskey(q *request) error {
 		return err
 	}
 	if err := f.refuse(h.signIn.AddPasskey(q.r.Context(), q.by, flowOf(q, newPasskeyFlow), f.Value("name"),
-		f.Value("credential"))); err != nil {
+		f.Value(credentialField))); err != nil {
 		return err
 	}
 	if f.Refused() {
 		return h.showPasskey(q, http.StatusUnprocessableEntity, f)
 	}
 	dropFlow(q, newPasskeyFlow)
-	return q.redirectWithNotice("/profile/security", "passkey_added", 1)
+	return q.redirectWithNotice("/profile/security", noticeOf("passkey_added", f.Value("name")))
 }
 
 func (h *securityHandler) renamePasskey(q *request) error {
@@ -212,19 +213,38 @@ func (h *securityHandler) renamePasskey(q *request) error {
 	if f.Refused() {
 		return h.show(q, http.StatusUnprocessableEntity, securityPage{Renaming: id, Form: f})
 	}
-	return q.redirectWithNotice("/profile/security", "passkey_renamed", 1)
+	return q.redirectWithNotice("/profile/security", noticeOf("passkey_renamed", f.Value("name")))
 }
 
 func (h *securityHandler) removeFactor(q *request) error {
 	id, _ := uuid.Parse(q.r.PostFormValue("id")) // no sign-in method has the zero ID
-	err := h.signIn.Remove(q.r.Context(), q.by, id)
+	all, err := h.signIn.Security(q.r.Context(), q.by)
+	if err != nil {
+		return err
+	}
+	err = h.signIn.Remove(q.r.Context(), q.by, id)
 	if fault.KindOf(err) == fault.Conflict {
 		return h.show(q, http.StatusConflict, securityPage{Errors: sentences(err)})
 	}
 	if err != nil {
 		return err
 	}
-	return q.redirectWithNotice("/profile/security", "factor_removed", 1)
+	return q.redirectWithNotice("/profile/security", noticeOf("factor_removed", nameOfFactor(all, id)))
+}
+
+// nameOfFactor returns the name of a passkey, or the address of an identity at a provider.
+func nameOfFactor(all signin.Security, id uuid.UUID) string {
+	for _, p := range all.Passkeys {
+		if p.ID == id {
+			return p.Name
+		}
+	}
+	for _, i := range all.Identities {
+		if i.ID == id {
+			return cmp.Or(i.Email, i.Subject)
+		}
+	}
+	return ""
 }
 
 // linkProvider starts to link the user's identity at the provider. The page has a link to the provider instead of a

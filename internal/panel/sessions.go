@@ -54,11 +54,14 @@ func (s *sessions) verify(ctx context.Context, q *request) error {
 	if err != nil && fault.KindOf(err) != fault.Unauthenticated {
 		return err
 	}
+	if refusal := access.RefusalIn(err); refusal != nil {
+		q.ended = refusal.Reason
+	}
 	q.setSession(record)
 	return nil
 }
 
-// keep sets the cookie of a new session and continues the request with it.
+// keep sets the cookies of a new session and continues the request with it.
 func (s *sessions) keep(q *request, session user.Session, value secret.Secret) error {
 	q.setCookie(sessionCookie, value.Reveal(), session.ExpiresAt)
 	record, err := s.lookup(q.r.Context(), value.Reveal(), q.origin)
@@ -66,7 +69,7 @@ func (s *sessions) keep(q *request, session user.Session, value secret.Secret) e
 		return err
 	}
 	q.setSession(record)
-	return nil
+	return q.rememberSession(session.ExpiresAt)
 }
 
 // begin signs in a user who has just proved their identity by any method. It starts a session, revokes the

@@ -41,9 +41,7 @@ type signInPage struct {
 	Empty bool
 	// Forgotten reports whether the browser did not keep the session cookie.
 	Forgotten bool
-	// Unsaved reports whether a form was submitted without a session and was not processed.
-	Unsaved bool
-	Methods signInMethods
+	Methods   signInMethods
 }
 
 // signInMethods are the sign-in methods that a page offers.
@@ -69,10 +67,8 @@ func (h *signInHandler) page(q *request) error {
 	if err != nil {
 		return err
 	}
-	forgotten := q.lostCookie()
 	return signInTemplate.show(q, http.StatusOK, signInPage{
-		Next: q.next(), Empty: empty, Forgotten: forgotten, Unsaved: !forgotten && q.r.URL.Query().Has("unsaved"),
-		Methods: methodsOf(h.signIn),
+		Next: q.next(), Empty: empty, Forgotten: q.lostCookie(), Methods: methodsOf(h.signIn),
 	})
 }
 
@@ -103,7 +99,11 @@ func (h *signInHandler) signOut(q *request) error {
 			return err
 		}
 	}
+	q.by = nil
 	q.dropCookie(sessionCookie)
 	q.dropCookie(signedInCookie)
-	return q.redirectWithNotice("/signin", "signed_out", 1)
+	if q.has(keptCookie) {
+		q.dropCookie(keptCookie)
+	}
+	return q.redirectWithNotice("/signin", noticeOf("signed_out", ""))
 }

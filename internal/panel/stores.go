@@ -115,7 +115,7 @@ func (h *storeHandler) create(q *request) error {
 		}
 		return h.showNew(q, http.StatusUnprocessableEntity, f)
 	}
-	return q.redirectWithNotice(storeAddress(q, created), "store_created", 1)
+	return q.redirectWithNotice(storeAddress(q, created), noticeOf("store_created", created.Name))
 }
 
 // storesWhere returns the stores that match, sorted by name, out of the first page of those that the visitor has access
@@ -134,6 +134,14 @@ func storesWhere(q *request, accounts *account.Service, match func(account.Store
 	}
 	slices.SortFunc(stores, byStoreName)
 	return stores, nil
+}
+
+// storeCalled returns the name of the store with a hash, or the hash if the visitor does not see the store.
+func storeCalled(q *request, accounts *account.Service, hash string) string {
+	if _, store, err := accounts.Store(q.r.Context(), q.by, account.StoreRef{Hash: hash}); err == nil {
+		return store.Name
+	}
+	return hash
 }
 
 // byStoreName compares stores by name, then by hash.

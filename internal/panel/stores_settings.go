@@ -133,5 +133,5 @@ func (h *storeHandler) rename(q *request) error {
 		}
 		return h.showSettings(q, http.StatusUnprocessableEntity, s, f)
 	}
-	return q.redirectWithNotice(q.address("/stores/"+s.Hash+settingsPath), "store_renamed", 1)
+	return q.redirectWithNotice(q.address("/stores/"+s.Hash+settingsPath), noticeOf("store_renamed", name))
 }

@@ -18,14 +18,15 @@ func TestStores(t *testing.T) {
 		}
 		added := owner.submit(form, "Add store", "name", " Acme <Asia> ")
 		tokens := owner.get(added.header.Get("Location"))
-		tokens.wants(http.StatusOK, "The store is added.").wants(http.StatusOK, "API accounts of Acme <Asia>")
+		tokens.wants(http.StatusOK, "The store Acme <Asia> was added.").wants(http.StatusOK,
+			"API accounts of Acme <Asia>")
 		owner.submit(form, "Add store", "name", "Acme Asia").wants(http.StatusUnprocessableEntity,
 			"This form was sent already.")
 		settings := owner.get(linkCalled(t, tokens, "Settings"))
 		settings.wants(http.StatusOK, "Settings of Acme <Asia>").wants(http.StatusOK, "Owner "+s.OwnerEmail)
 		at := path(settings.url)
 		owner.submit(settings, "Rename", "name", "two\nlines").refuses("name")
-		owner.submit(settings, "Rename", "name", "Acme Japan").goes(at + "?n=1&notice=store_renamed")
+		owner.submit(settings, "Rename", "name", "Acme Japan").goes(at).notes("store_renamed", 1)
 		renamed := owner.get(at).wants(http.StatusOK, "Settings of Acme Japan").lacks("Asia")
 		owner.get(linkCalled(t, renamed, "Users")).wants(http.StatusOK, "Users of Acme Japan").wants(http.StatusOK,
 			s.OwnerEmail)

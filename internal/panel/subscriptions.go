@@ -214,7 +214,7 @@ func (h *subscriptionHandler) cancel(q *request) error {
 		billing.Cancellation{ID: one.ID, Immediately: immediately}); err != nil {
 		return err
 	}
-	return q.redirectWithNotice(one.Address, "subscription_cancelled", 1)
+	return q.redirectWithNotice(one.Address, noticeOf("subscription_cancelled", one.App))
 }
 
 func (h *subscriptionHandler) suspend(q *request) error {
@@ -225,7 +225,7 @@ func (h *subscriptionHandler) suspend(q *request) error {
 	if _, err := h.billing.SuspendSubscription(q.r.Context(), q.by, one.ID); err != nil {
 		return err
 	}
-	return q.redirectWithNotice(one.Address, "subscription_suspended", 1)
+	return q.redirectWithNotice(one.Address, noticeOf("subscription_suspended", one.App))
 }
 
 func (h *subscriptionHandler) resume(q *request) error {
@@ -236,5 +236,5 @@ func (h *subscriptionHandler) resume(q *request) error {
 	if _, err := h.billing.ResumeSubscription(q.r.Context(), q.by, one.ID); err != nil {
 		return err
 	}
-	return q.redirectWithNotice(one.Address, "subscription_resumed", 1)
+	return q.redirectWithNotice(one.Address, noticeOf("subscription_resumed", one.App))
 }

@@ -35,13 +35,13 @@ func TestSubscriptions(t *testing.T) {
 		staff.get(s.page("/subscriptions")).wants(http.StatusForbidden, "")
 		staff.get(s.page("/stores")).lacks("/subscriptions")
 
-		v.submit(page, "Suspend").goes(at + "?n=1&notice=subscription_suspended")
+		v.submit(page, "Suspend").goes(at).notes("subscription_suspended", 1)
 		page = v.get(at).wants(http.StatusOK, "Nothing is charged while the subscription is suspended.")
-		v.submit(page, "Resume").goes(at + "?n=1&notice=subscription_resumed")
-		v.submit(v.get(at+"/cancel"), "Cancel at the end of the period").goes(at + "?n=1&notice=subscription_cancelled")
+		v.submit(page, "Resume").goes(at).notes("subscription_resumed", 1)
+		v.submit(v.get(at+"/cancel"), "Cancel at the end of the period").goes(at).notes("subscription_cancelled", 1)
 		v.get(at).wants(http.StatusOK, "Last day")
 		v.submit(v.get(at+"/cancel").wants(http.StatusOK, "Credit"), "Cancel now").
-			goes(at + "?n=1&notice=subscription_cancelled")
+			goes(at).notes("subscription_cancelled", 1)
 		v.get(at).wants(http.StatusOK, "Cancelled").lacks(at + "/cancel")
 		b.charged(2)
 		owner.get(s.page("/invoices")).wants(http.StatusOK, "No invoices yet.")

@@ -145,7 +145,7 @@ func TestTokenFromFirstToLast(t *testing.T) {
 			t.Error("clipboard: got another text, want the access token")
 		}
 		b.follow("I have saved them, continue")
-		b.see("The API token is created.")
+		b.see("was created.")
 		b.click("2 scopes of Onboarding & leavers")
 		b.see("Account Users: modify, remove")
 		b.press(kb.Escape)
@@ -168,7 +168,7 @@ func TestTokenFromFirstToLast(t *testing.T) {
 		b.inspect("tokens-delete")
 		b.fill("Reason (optional)", "no longer needed")
 		b.follow("Delete token")
-		b.see("The API token is deleted and no longer works.")
+		b.see("was deleted and no longer works.")
 		s.works(access, false)
 		b.open(at + "?status=deleted&sort=name")
 		b.see("Onboarding & leavers")
@@ -237,7 +237,7 @@ func TestClosingSecretsAsks(t *testing.T) {
 		b.press(kb.Escape)
 		b.see("Have you saved the secrets?")
 		b.follow("Close")
-		b.see("The API token is created.")
+		b.see("was created.")
 
 		b.make(at, "Not asked", "Account: read-only")
 		b.downloaded()
@@ -251,7 +251,7 @@ func TestClosingSecretsAsks(t *testing.T) {
 			t.Errorf("downloaded %s, want latchkey-credentials-not-asked.json", name)
 		}
 		b.press(kb.Escape)
-		b.see("The API token is created.")
+		b.see("was created.")
 	})
 }
 
@@ -270,7 +270,7 @@ func TestDeleteSeveralTokens(t *testing.T) {
 		b.follow("Delete selected")
 		b.see("Delete these 2 API tokens?")
 		b.follow("Delete all 2 tokens")
-		b.see("2 API tokens are deleted and no longer work.")
+		b.see("2 API tokens were deleted and no longer work.")
 		b.see("Second")
 		b.miss("Third")
 		b.check("Select all on this page")
@@ -278,7 +278,7 @@ func TestDeleteSeveralTokens(t *testing.T) {
 		b.see("Delete this API token?")
 		b.tabTo("Delete token")
 		b.enter()
-		b.see("The API token is deleted and no longer works.")
+		b.see("was deleted and no longer works.")
 		b.see("No API tokens yet")
 	})
 }
@@ -308,7 +308,7 @@ func TestTokensWithoutScripts(t *testing.T) {
 		b.click("Actions for By hand")
 		b.follow("Delete By hand")
 		b.follow("Delete token")
-		b.see("The API token is deleted and no longer works.")
+		b.see("was deleted and no longer works.")
 	})
 }
 
@@ -340,7 +340,7 @@ func TestRotateTokenInBrowser(t *testing.T) {
 		b.click("Copy the access token")
 		b.see("Copied.")
 		b.follow("I have saved them, continue")
-		b.see("The access token is rotated.")
+		b.see("was rotated.")
 		b.miss(after)
 		b.see(after[len(after)-4:])
 		b.see(before[len(before)-4:])

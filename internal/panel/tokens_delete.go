@@ -93,7 +93,7 @@ func (h *tokenDeleteHandler) page(q *request) error {
 		return h.showList(q, p, http.StatusUnprocessableEntity, q.text("tokens.none_chosen"))
 	}
 	if len(live) == 0 {
-		return q.redirectWithNotice(p.After(), "tokens_deleted_before", len(gone))
+		return q.redirectWithNotice(p.After(), noticeOf("tokens_deleted_before", gone[0].Name).times(len(gone)))
 	}
 	return h.showDeletion(q, http.StatusOK, p, newForm("reason"), live, gone)
 }
@@ -183,7 +183,7 @@ func (h *tokenDeleteHandler) delete(q *request) error {
 		return h.showList(q, p, http.StatusUnprocessableEntity, q.text("tokens.none_chosen"))
 	}
 	if len(live) == 0 {
-		return q.redirectWithNotice(p.After(), "tokens_deleted_before", len(gone))
+		return q.redirectWithNotice(p.After(), noticeOf("tokens_deleted_before", gone[0].Name).times(len(gone)))
 	}
 	req := token.RevokeRequest{IDs: idsOf(live), Reason: f.Value("reason"), Issued: f.Value("issued") != ""}
 	if !req.Issued {
@@ -203,12 +203,13 @@ func (h *tokenDeleteHandler) delete(q *request) error {
 		}
 		return h.showDeletion(q, http.StatusUnprocessableEntity, p, f, live, gone)
 	}
-	return h.redirectDeleted(q, p, revoked, len(live)+len(gone))
+	return h.redirectDeleted(q, p, revoked, live, gone)
 }
 
 // redirectDeleted redirects with a notice of how many tokens were deleted, including those that the chosen ones
 // issued.
-func (h *tokenDeleteHandler) redirectDeleted(q *request, p *tokenPlace, revoked token.RevokeResult, chosen int) error {
+func (h *tokenDeleteHandler) redirectDeleted(q *request, p *tokenPlace, revoked token.RevokeResult, live,
+	gone []token.Token) error {
 	after, err := h.tokens.TokensByID(q.r.Context(), q.by, revoked.IDs)
 	if err != nil {
 		return err
@@ -219,14 +220,15 @@ func (h *tokenDeleteHandler) redirectDeleted(q *request, p *tokenPlace, revoked 
 			deleted++
 		}
 	}
-	notice := "tokens_deleted"
+	key := "tokens_deleted"
 	switch {
 	case deleted == 0:
-		notice = "tokens_deleted_before"
-	case deleted < chosen:
-		notice = "tokens_deleted_some"
+		key = "tokens_deleted_before"
+	case deleted < len(live)+len(gone):
+		key = "tokens_deleted_some"
 	}
-	return q.redirectWithNotice(p.After(), notice, max(deleted, 1)+len(revoked.Issued))
+	done := noticeOf(key, live[0].Name)
+	return q.redirectWithNotice(p.After(), done.times(max(deleted, 1)+len(revoked.Issued)))
 }
 
 // noneSelected selects no token.

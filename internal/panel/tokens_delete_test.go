@@ -44,12 +44,12 @@ func TestDeleteTokens(t *testing.T) {
 		asked.wants(http.StatusOK, "Second Last used 1 Jan 2026, 00:00 from 203.0.113.77 Scopes Carts: modify")
 		owner.submit(asked, "Delete all 2 tokens", "reason",
 			strings.Repeat("x", 501)).wants(http.StatusUnprocessableEntity, "A reason has 0 to 500 characters.")
-		owner.post(at+"/delete", "id", first, "reason", "Over").goes(at + "?n=1&notice=tokens_deleted")
+		owner.post(at+"/delete", "id", first, "reason", "Over").goes(at).notes("tokens_deleted", 1)
 		owner.open(at+"/delete?id="+first+"&id="+second).wants(http.StatusOK, "First, deleted by owner@acme.example")
-		owner.submit(asked, "Delete all 2 tokens").goes(at + "?n=1&notice=tokens_deleted_some")
-		owner.submit(asked, "Delete all 2 tokens").goes(at + "?n=2&notice=tokens_deleted_before")
+		owner.submit(asked, "Delete all 2 tokens").goes(at).notes("tokens_deleted_some", 1)
+		owner.submit(asked, "Delete all 2 tokens").goes(at).notes("tokens_deleted_before", 2)
 		owner.open(at+"/"+first).wants(http.StatusOK, "Reason Over").lacks("Restrict")
-		owner.post(at+"/delete", "id", third, "id", third).goes(at + "?n=1&notice=tokens_deleted")
+		owner.post(at+"/delete", "id", third, "id", third).goes(at).notes("tokens_deleted", 1)
 		owner.open(at+"?status=deleted").wants(http.StatusOK, "3 tokens")
 	})
 }
@@ -76,10 +76,10 @@ func TestDeleteTokensWithIssued(t *testing.T) {
 		asked.wants(http.StatusOK, "Delete this token too").lacks("Users that they added")
 		owner.post(at+"/delete", "id", parent).wants(http.StatusUnprocessableEntity,
 			"Another token was created in the meantime.")
-		owner.submit(asked, "Delete token", "issued", "on").goes(at + "?n=2&notice=tokens_deleted")
+		owner.submit(asked, "Delete token", "issued", "on").goes(at).notes("tokens_deleted", 2)
 		owner.open(at+"?status=deleted").wants(http.StatusOK, "2 tokens")
 
-		owner.post(at+"/delete", "id", other, "shown", idOf(owner, at, "Kept")).goes(at + "?n=1&notice=tokens_deleted")
+		owner.post(at+"/delete", "id", other, "shown", idOf(owner, at, "Kept")).goes(at).notes("tokens_deleted", 1)
 		owner.open(at).wants(http.StatusOK, "Kept").lacks("Other")
 	})
 }
@@ -101,6 +101,6 @@ func TestDeleteTokenWithUsers(t *testing.T) {
 			owner.open(asked).wants(http.StatusOK, "Users that they added").wants(http.StatusOK,
 				want).wants(http.StatusOK, email)
 		}
-		owner.submit(owner.open(asked), "Delete token").goes(at + "?n=1&notice=tokens_deleted")
+		owner.submit(owner.open(asked), "Delete token").goes(at).notes("tokens_deleted", 1)
 	})
 }

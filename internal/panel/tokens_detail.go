@@ -198,12 +198,13 @@ func (h *tokenDetailHandler) restrict(q *request) error {
 	if err != nil {
 		return err
 	}
+	var after token.Token
 	update, err := h.updateOf(q, t, f)
 	if err == nil {
-		_, err = h.tokens.Update(q.r.Context(), q.by, update)
+		after, err = h.tokens.Update(q.r.Context(), q.by, update)
 	}
 	if err == nil {
-		return q.redirectWithNotice(p.Address(t), "token_narrowed", 1)
+		return q.redirectWithNotice(p.Address(t), noticeOf("token_narrowed", after.Name))
 	}
 	if err := f.refuse(err); err != nil {
 		return err
@@ -265,5 +266,5 @@ func (h *tokenDetailHandler) rotate(q *request) error {
 	if err != nil {
 		return err
 	}
-	return showSecrets(q, h.rotatedSecrets(q, p, rotation))
+	return showSecrets(q, h.rotatedSecrets(q, p, rotation), noticeOf("token_rotated", t.Name))
 }

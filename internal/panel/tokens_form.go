@@ -318,7 +318,7 @@ func (h *tokenIssueHandler) create(q *request) error {
 		}
 		return h.showForm(q, http.StatusUnprocessableEntity, p, f, req, false)
 	}
-	return showSecrets(q, h.newSecrets(q, p, issued))
+	return showSecrets(q, h.newSecrets(q, p, issued), noticeOf("token_created", issued.Token.Name))
 }
 
 // createOnce issues the token that a form describes, unless the form was already submitted.

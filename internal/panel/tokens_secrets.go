@@ -70,7 +70,7 @@ func (h *tokenIssueHandler) newSecrets(q *request, p *tokenPlace, i token.Issued
 		Shown:   accessValues(h.publicURL, i.Token, i.AccessToken),
 		Curl:    curl(h.publicURL, i.Token, i.AccessToken),
 		Pair:    []shownValue{{"client_id", i.Token.ClientID}, {"client_secret", i.ClientSecret.Reveal()}},
-		Address: p.After(), Done: withNotice(p.After(), "token_created", 1),
+		Address: p.After(), Done: p.After(),
 	}
 }
 
@@ -79,10 +79,14 @@ func (h *tokenDetailHandler) rotatedSecrets(q *request, p *tokenPlace, r token.R
 	return secretsPage{
 		Place: p, Token: h.describe(q, p, r.Token), Kind: "rotated", Files: filesShown(r.Files(h.publicURL)),
 		Shown: accessValues(h.publicURL, r.Token, r.AccessToken), Curl: curl(h.publicURL, r.Token, r.AccessToken),
-		Address: at, Done: withNotice(at, "token_rotated", 1) + "#access", PreviousEnds: r.PreviousExpiresAt,
+		Address: at, Done: at + "#access", PreviousEnds: r.PreviousExpiresAt,
 	}
 }
 
-func showSecrets(q *request, shown secretsPage) error {
+// showSecrets shows secrets, and keeps the notice for the page that follows.
+func showSecrets(q *request, shown secretsPage, then notice) error {
+	if err := q.note(then); err != nil {
+		return err
+	}
 	return tokenSecretsTemplate.show(q, http.StatusOK, shown)
 }

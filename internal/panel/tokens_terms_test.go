@@ -39,7 +39,8 @@ func TestNarrowToken(t *testing.T) {
 		}
 		to := owner.submit(page, "Save", "name", "Narrow", "scopes.store_orders", "store_v2_orders_read_only",
 			"scopes.store_carts", "", "allowedIpRanges", "203.0.113.8/29")
-		page = owner.open(to.header.Get("Location")).wants(http.StatusOK, "The change is saved.")
+		page = owner.open(to.header.Get("Location")).wants(http.StatusOK,
+			"The changes to the API token “Narrow” were saved.")
 		page.wants(http.StatusOK, "Orders: read-only").wants(http.StatusOK, "Allowed IP addresses 203.0.113.8/29")
 		page.wants(http.StatusOK, "Changed Name Broad → changed to Narrow Scopes Removed: Carts: modify"+
 			" Removed: Orders: modify Allowed IP addresses Removed: 203.0.113.0/24 Added: 203.0.113.8/29")
@@ -61,7 +62,7 @@ func TestNarrowTokenKeepsWhatIsNotShown(t *testing.T) {
 		enrolled("")
 		time.Sleep(remembered)
 		shown := owner.open(page).wants(http.StatusOK, "Restrict").lacks(`value="account_charges_read"`)
-		owner.submit(shown, "Save", "name", "Charging").goes(page + "?n=1&notice=token_narrowed")
+		owner.submit(shown, "Save", "name", "Charging").goes(page).notes("token_narrowed", 1)
 		enrolled("automated_billing")
 		time.Sleep(remembered)
 		if !strings.Contains(owner.open(page).body, `value="account_charges_read"`) {
@@ -83,7 +84,7 @@ func TestChargeLimitOfAToken(t *testing.T) {
 		for _, wrong := range []string{"1000.01", "", "a lot"} {
 			owner.submit(page, "Save", "chargeLimit", wrong).refuses("chargeLimit")
 		}
-		owner.submit(page, "Save", "chargeLimit", "50").goes(one + "?n=1&notice=token_narrowed")
+		owner.submit(page, "Save", "chargeLimit", "50").goes(one).notes("token_narrowed", 1)
 		owner.open(one).wants(http.StatusOK, "Charge limit in a month 1000.00 USD → changed to 50.00 USD")
 		owner.open(at).wants(http.StatusOK, "Charge limit: $50.00 a month")
 		owner.create(at, "Reading", "scopes.account_charges", "account_charges_read")

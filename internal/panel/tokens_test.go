@@ -366,7 +366,7 @@ func TestTokensAskAgain(t *testing.T) {
 		page = owner.open(at+"/delete?id="+idOf(owner, at, "Fresh")).wants(http.StatusOK, "Delete this API token?")
 		page = owner.submit(page, "Delete token").wants(http.StatusOK, "Confirm that it is you")
 		owner.open(at).wants(http.StatusOK, "Fresh")
-		owner.submit(page, "Continue", "password_again", s.Password).goes(at + "?n=1&notice=tokens_deleted")
+		owner.submit(page, "Continue", "password_again", s.Password).goes(at).notes("tokens_deleted", 1)
 	})
 }
 

@@ -25,7 +25,7 @@ func TestPeopleInABrowser(t *testing.T) {
 		b.follow("Permissions in Acme US")
 		b.choose("Role", "Sales manager")
 		b.follow("Assign role")
-		b.see("The change is saved and already in effect.")
+		b.see("was changed, with immediate effect.")
 		b.inspect("place")
 		b.follow("Activate")
 		b.see("This user can work in the store.")

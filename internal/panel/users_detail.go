@@ -130,7 +130,7 @@ func (h *userHandler) update(q *request) error {
 		}
 		return h.show(q, http.StatusUnprocessableEntity, p, f, newForm("stores", "role"))
 	}
-	return q.redirectWithNotice(userAddress(q, p), "person_saved", 1)
+	return q.redirectWithNotice(userAddress(q, p), noticeOf("person_saved", fullName(p.User)))
 }
 
 // changed returns the value of a field, or nil if it is unchanged.
@@ -165,5 +165,6 @@ func (h *userHandler) addToStore(q *request) error {
 		}
 		return h.show(q, http.StatusUnprocessableEntity, p, detailsForm(p), f)
 	}
-	return q.redirectWithNotice(userAddress(q, p), "person_in_store", 1)
+	return q.redirectWithNotice(userAddress(q, p),
+		noticeOf("person_in_store", fullName(p.User)).at(storeCalled(q, h.accounts, f.Value("stores"))))
 }

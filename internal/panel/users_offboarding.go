@@ -33,7 +33,7 @@ func (h *offboardingHandler) setPolicy(q *request) error {
 	if err != nil {
 		return err
 	}
-	return q.redirectWithNotice(q.address("/users"), "offboarding_saved", 1)
+	return q.redirectWithNotice(q.address("/users"), noticeOf("offboarding_saved", ""))
 }
 
 // reactivate makes a deactivated user active again.
@@ -45,5 +45,5 @@ func (h *offboardingHandler) reactivate(q *request) error {
 	if _, err := h.memberships.Reactivate(q.r.Context(), q.by, user.Ref{ID: &p.ID}); err != nil {
 		return err
 	}
-	return q.redirectWithNotice(userAddress(q, p), "person_reactivated", 1)
+	return q.redirectWithNotice(userAddress(q, p), noticeOf("person_reactivated", fullName(p.User)))
 }

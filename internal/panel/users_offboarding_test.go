@@ -13,9 +13,8 @@ import (
 // setPolicy sets the account's off-boarding policy with the form on the list of users.
 func (v *visitor) setPolicy(s *server, policy string) {
 	v.t.Helper()
-	saved := s.page("/users") + "?n=1&notice=offboarding_saved"
-	v.submit(v.get(s.page("/users")), "Save", "policy", policy).goes(saved)
-	v.get(saved).wants(http.StatusOK, "The setting is saved")
+	at := s.page("/users")
+	v.submit(v.get(at), "Save", "policy", policy).goes(at).notes("offboarding_saved", 1)
 }
 
 // makers are users who may create API tokens of the first store.
@@ -82,7 +81,7 @@ func TestDeactivateFromTheAccount(t *testing.T) {
 		list := s.page("/stores/acme2eu/users")
 		clerk.get(list).wants(http.StatusOK, "Users of Acme EU")
 		owner.submit(owner.get(at+"/deactivate").wants(http.StatusOK, "1 session of theirs"), "Deactivate").
-			goes(at + "?n=1&notice=person_deactivated")
+			goes(at).notes("person_deactivated", 1)
 		if r := clerk.get(list); r.status != http.StatusSeeOther {
 			t.Errorf("a deactivated user: got %d %s, want 303 to sign in", r.status, r.text())
 		}
@@ -93,7 +92,7 @@ func TestDeactivateFromTheAccount(t *testing.T) {
 		owner.submit(owner.get(s.page("/users/invite")), "Invite", "email", chloe, "stores",
 			"acme2eu").wants(http.StatusUnprocessableEntity,
 			"This user is deactivated in the account.")
-		owner.submit(page, "Reactivate").goes(at + "?n=1&notice=person_reactivated")
+		owner.submit(page, "Reactivate").goes(at).notes("person_reactivated", 1)
 		owner.get(at).wants(http.StatusOK, "Acme EU").lacks("Deactivated")
 		s.age(time.Minute)
 		clerkOfEU(s).get(list).wants(http.StatusOK, "Users of Acme EU")

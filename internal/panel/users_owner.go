@@ -92,8 +92,9 @@ func (h *ownerHandler) transfer(q *request) error {
 		}
 		return h.show(q, http.StatusUnprocessableEntity, p, f)
 	}
+	done := noticeOf("owner_now", fullName(p.User))
 	if ref == nil {
-		return q.redirectWithNotice(q.address("/stores"), "owner_of_account", 1)
+		return q.redirectWithNotice(q.address("/stores"), done.at(q.account.Name))
 	}
-	return q.redirectWithNotice(userAddress(q, p), "owner_of_store", 1)
+	return q.redirectWithNotice(userAddress(q, p), done.at(storeCalled(q, h.accounts, what)))
 }

@@ -89,7 +89,7 @@ func (h *provisioningHandler) manageByHand(q *request) error {
 	if _, err := h.memberships.ManageByHand(q.r.Context(), q.by, user.Ref{ID: &p.ID}); err != nil {
 		return err
 	}
-	return q.redirectWithNotice(userAddress(q, p), "person_by_hand", 1)
+	return q.redirectWithNotice(userAddress(q, p), noticeOf("person_by_hand", fullName(p.User)))
 }
 
 // shownProvider is the identity provider that keeps a user up to date.

@@ -146,9 +146,9 @@ func TestPeopleOfAnIdentityProvider(t *testing.T) {
 		owner.post(at+"/reactivate").wants(http.StatusConflict, "An identity provider keeps")
 		s.scim(token, http.StatusOK, http.MethodPatch, "/Users"+id, activeIs+`true}]}`)
 
-		owner.submit(owner.get(at), "Manage by hand").goes(at + "?n=1&notice=person_by_hand")
+		owner.submit(owner.get(at), "Manage by hand").goes(at).notes("person_by_hand", 1)
 		page = owner.get(at).wants(http.StatusOK, "Ida Idp").lacks("identity provider")
-		owner.submit(page, "Save", "firstName", "Anna").goes(at + "?n=1&notice=person_saved")
+		owner.submit(page, "Save", "firstName", "Anna").goes(at).notes("person_saved", 1)
 		owner.get(s.page("/users")).wants(http.StatusOK, "Anna Idp").lacks("Provisioned")
 		owner.get(s.page("/audit")).wants(http.StatusOK, "stopped the provisioning of Anna Idp")
 
@@ -204,7 +204,7 @@ func TestProvisioningInABrowser(t *testing.T) {
 		b.follow("Ida Idp")
 		b.inspect("person-provisioned")
 		b.follow("Manage by hand")
-		b.see("The user is managed by hand now.")
+		b.see("is managed by hand now.")
 		b.see("Save")
 	})
 }

@@ -193,12 +193,12 @@ func (h *removalHandler) leave(q *request, w leaving) error {
 	if w.deactivates {
 		to = userAddress(q, p)
 	} else if p.Standing() == user.StandingPending && revoked == 0 {
-		return q.redirectWithNotice(to, "invitation_withdrawn", 1)
+		return q.redirectWithNotice(to, noticeOf("invitation_withdrawn", fullName(p.User)))
 	}
 	if revoked > 0 {
-		return q.redirectWithNotice(to, w.withTokens, revoked)
+		return q.redirectWithNotice(to, noticeOf(w.withTokens, fullName(p.User)).times(revoked))
 	}
-	return q.redirectWithNotice(to, w.notice, 1)
+	return q.redirectWithNotice(to, noticeOf(w.notice, fullName(p.User)))
 }
 
 // offboard removes or deactivates the user, revokes exactly the chosen tokens, whatever the account's policy is, and

@@ -178,7 +178,8 @@ func (h *storeUserHandler) change(q *request, p user.Profile, place user.StorePl
 	change func(account.StoreRef) error) error {
 	err := change(account.StoreRef{ID: place.StoreID})
 	if err == nil {
-		return q.redirectWithNotice(storeUserAddress(q, p, place), "place_saved", 1)
+		return q.redirectWithNotice(storeUserAddress(q, p, place),
+			noticeOf("place_saved", fullName(p.User)).at(place.Store.Name))
 	}
 	if err := f.refuse(err); err != nil {
 		return err
@@ -241,7 +242,8 @@ func (h *storeUserHandler) remove(q *request) error {
 		p.ID); err != nil {
 		return err
 	}
-	return q.redirectWithNotice(afterRemoval(q, p), "person_out_of_store", 1)
+	return q.redirectWithNotice(afterRemoval(q, p),
+		noticeOf("person_out_of_store", fullName(p.User)).at(place.Store.Name))
 }
 
 // afterRemoval returns the address of the user's page if the visitor can still see it, and of the list of users

@@ -192,15 +192,14 @@ func TestPersonDetails(t *testing.T) {
 			t.Errorf("form after an error: got other values, want those entered: %s", wrong.text())
 		}
 		saved := owner.submit(owner.get(at), "Save", "firstName", "Anna", "externalId", "hr-7")
-		saved.goes(at + "?n=1&notice=person_saved")
-		owner.get(saved.header.Get("Location")).wants(http.StatusOK, "The details are saved.").wants(http.StatusOK,
-			"Anna Alvarez")
+		saved.goes(at).notes("person_saved", 1)
+		owner.get(at).wants(http.StatusOK, "Anna Alvarez")
 		owner.get(s.page("/users")).wants(http.StatusOK, "hr-7")
 		other := owner.get(personAt(t, list, "Ben Becker"))
 		owner.submit(other, "Save", "externalId", "hr-7").wants(http.StatusUnprocessableEntity,
 			"Another user in this account has this external id.")
 		owner.submit(other, "Save", "externalId", "hr-8", "firstName",
-			"Mine").goes(personAt(t, list, "Ben Becker") + "?n=1&notice=person_saved")
+			"Mine").goes(personAt(t, list, "Ben Becker")).notes("person_saved", 1)
 		// The name belongs to this account. Other accounts have their own.
 		owner.get(s.page("/users")).wants(http.StatusOK, "Mine Becker").lacks("Ben Becker")
 	})
@@ -212,7 +211,7 @@ func TestPlaces(t *testing.T) {
 		owner := s.signedIn(s.OwnerEmail)
 		at := personAt(t, owner.get(s.page("/users")), "Ana Alvarez")
 		owner.submit(owner.get(at), "Add", "stores", "acme2eu", "role",
-			"SALES_STAFF").goes(at + "?n=1&notice=person_in_store")
+			"SALES_STAFF").goes(at).notes("person_in_store", 1)
 		owner.get(at).wants(http.StatusOK, "Acme EU Sales staff Active")
 		owner.post(at+"/stores", "stores", "acme2eu").wants(http.StatusUnprocessableEntity,
 			"is already in the store Acme EU")
@@ -222,22 +221,22 @@ func TestPlaces(t *testing.T) {
 		owner.post(at+"/stores", "stores", "acme2eu", "role", "nonsense").wants(http.StatusUnprocessableEntity,
 			"There is no such role.")
 		owner.submit(owner.get(place), "Assign role", "role",
-			"STORE_ADMINISTRATOR").goes(place + "?n=1&notice=place_saved")
+			"STORE_ADMINISTRATOR").goes(place).notes("place_saved", 1)
 		owner.get(at).wants(http.StatusOK, "Acme EU Store administrator Active")
 		owner.submit(owner.get(place), "Save permissions", "permissions", "Add_Orders", "permissions",
-			"Create_Store_API_Tokens").goes(place + "?n=1&notice=place_saved")
+			"Create_Store_API_Tokens").goes(place).notes("place_saved", 1)
 		owner.get(place).wants(http.StatusOK, "Orders 1 of 13").wants(http.StatusOK,
 			"API tokens and apps 1 of 7").wants(http.StatusOK, "High risk")
 		owner.post(place, "permissions", "Fly").wants(http.StatusUnprocessableEntity, "There is no permission")
 		owner.submit(owner.get(place), "Assign role", "role", "").wants(http.StatusUnprocessableEntity,
 			"Choose a role.").wants(http.StatusUnprocessableEntity, "Orders 1 of 13")
 		owner.get(place).wants(http.StatusOK, "Orders 1 of 13")
-		owner.submit(owner.get(place), "Deactivate").goes(place + "?n=1&notice=place_saved")
+		owner.submit(owner.get(place), "Deactivate").goes(place).notes("place_saved", 1)
 		owner.get(at).wants(http.StatusOK, "Acme EU Custom permissions Inactive")
-		owner.submit(owner.get(place), "Activate").goes(place + "?n=1&notice=place_saved")
+		owner.submit(owner.get(place), "Activate").goes(place).notes("place_saved", 1)
 		confirmation := owner.get(linkCalled(t, owner.get(place), "Remove from this store"))
 		owner.submit(confirmation.wants(http.StatusOK, "Remove Ana Alvarez from Acme EU?"),
-			"Remove from the store").goes(at + "?n=1&notice=person_out_of_store")
+			"Remove from the store").goes(at).notes("person_out_of_store", 1)
 		owner.get(at).lacks("Custom permissions Inactive")
 		owner.get(place).wants(http.StatusNotFound, "not in the store")
 		self := personAt(t, owner.get(s.page("/users")), "Acme Owner")
@@ -258,18 +257,18 @@ func TestPlacesByAClerk(t *testing.T) {
 		place := personAt(t, clerk.open(s.page("/users")), "Ana Alvarez") + "/stores/acme2eu"
 		shown := clerk.get(place)
 		shown.wants(http.StatusOK, "You cannot change some of the permissions.").lacks("Assign role")
-		clerk.submit(shown, "Save permissions", "permissions", "Add_Brands").goes(place + "?n=1&notice=place_saved")
+		clerk.submit(shown, "Save permissions", "permissions", "Add_Brands").goes(place).notes("place_saved", 1)
 		clerk.get(place).wants(http.StatusOK, "API tokens and apps 1 of 7").wants(http.StatusOK,
 			"Products, categories, brands and reviews 1 of 22").wants(http.StatusOK, "Orders 0 of 13")
 		clerk.post(place, "permissions", "Delete_Brands").wants(http.StatusForbidden,
 			"You do not have “Delete brands” in this store")
 		clerk.post(place, "permissions", "Create_Store_API_Tokens").wants(http.StatusForbidden, "Only the owner")
 		clerk.post(place, "role", "STORE_ADMINISTRATOR").wants(http.StatusForbidden, "You do not have")
-		clerk.submit(clerk.get(place), "Deactivate").goes(place + "?n=1&notice=place_saved")
+		clerk.submit(clerk.get(place), "Deactivate").goes(place).notes("place_saved", 1)
 		// Reactivating would grant permissions that only owners can grant.
 		clerk.get(place).lacks("Activate")
 		clerk.post(place+"/status", "status", "ACTIVE").wants(http.StatusForbidden, "Only the owner")
-		clerk.post(place + "/remove").goes(s.page("/users") + "?n=1&notice=person_out_of_store")
+		clerk.post(place+"/remove").goes(s.page("/users")).notes("person_out_of_store", 1)
 	})
 }
 
@@ -288,7 +287,7 @@ func TestRemovePerson(t *testing.T) {
 		owner.submit(give, "Make them the owner").wants(http.StatusUnprocessableEntity,
 			"Choose what to transfer.").wants(http.StatusUnprocessableEntity, "Confirm that you understand this.")
 		owner.submit(give, "Make them the owner", "what", "acme2eu", "sure",
-			"yes").goes(heir + "?n=1&notice=owner_of_store")
+			"yes").goes(heir).notes("owner_now", 1)
 		owner.setPolicy(s, "REVOKE_TOKENS")
 		confirmation := owner.get(at + "/remove")
 		confirmation.wants(http.StatusOK, "1 session of theirs").wants(http.StatusOK,
@@ -311,9 +310,8 @@ func TestRemovePerson(t *testing.T) {
 		}
 		s.unchanged(before)
 		owner.submit(confirmation, "Remove from the account", "tokens",
-			ids[0]).goes(s.page("/users") + "?n=1&notice=person_removed_with_tokens")
-		owner.get(s.page("/users?n=1&notice=person_removed_with_tokens")).wants(http.StatusOK,
-			"1 API token is deleted").lacks(euOwner)
+			ids[0]).goes(s.page("/users")).notes("person_removed_with_tokens", 1)
+		owner.get(s.page("/users")).wants(http.StatusOK, "Ben Becker").lacks(euOwner)
 		if r := leaver.get(s.page("/stores")); r.status != http.StatusSeeOther {
 			t.Errorf("a removed user: got %d %s, want 303", r.status, r.text())
 		}
@@ -363,9 +361,9 @@ func TestDeactivate(t *testing.T) {
 		at := personAt(t, owner.get(s.page("/users")), "Chloé Caron") + "/stores/acme2eu"
 		list := s.page("/stores/acme2eu/users")
 		clerk.get(list).wants(http.StatusOK, "Users of Acme EU")
-		owner.submit(owner.get(at), "Deactivate").goes(at + "?n=1&notice=place_saved")
+		owner.submit(owner.get(at), "Deactivate").goes(at).notes("place_saved", 1)
 		clerk.get(list).wants(http.StatusNotFound, "no such store")
-		owner.submit(owner.get(at), "Activate").goes(at + "?n=1&notice=place_saved")
+		owner.submit(owner.get(at), "Activate").goes(at).notes("place_saved", 1)
 		clerk.get(list).wants(http.StatusOK, "Users of Acme EU")
 	})
 }
@@ -384,7 +382,7 @@ func TestRemoveAsksAgain(t *testing.T) {
 		again := owner.submit(confirmation, "Remove from the account").wants(http.StatusOK, "Confirm that it is you")
 		owner.get(at).wants(http.StatusOK, ben)
 		owner.submit(again, "Continue", "password_again",
-			s.known(s.OwnerEmail)).goes(s.page("/users") + "?n=1&notice=person_removed")
+			s.known(s.OwnerEmail)).goes(s.page("/users")).notes("person_removed", 1)
 	})
 }
 

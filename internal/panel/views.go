@@ -212,10 +212,14 @@ type layout struct {
 	// Others are other accounts of the visitor.
 	Others []signin.Membership
 	Nav    []section
+	// Notice is the message about what the visitor just did, and Warns reports whether it did not work.
 	Notice string
-	Zone   *time.Location
-	Now    time.Time
-	Path   string
+	Warns  bool
+	// Kept reports whether the page has a form that was kept (refill).
+	Kept bool
+	Zone *time.Location
+	Now  time.Time
+	Path string
 	// Theme is the theme that the visitor chose, and Themes are the choices.
 	Theme  string
 	Themes []string
@@ -225,9 +229,12 @@ type layout struct {
 
 // layout returns the data of the layout for a page with the status.
 func (q *request) layout(status int) layout {
-	shown := layout{Zone: q.zone, Now: q.now(), Notice: q.notice(), Path: q.r.URL.Path, Theme: q.theme(),
+	shown := layout{Zone: q.zone, Now: q.now(), Path: q.r.URL.Path, Theme: q.theme(),
 		Themes:  themes,
 		Refused: status == http.StatusUnprocessableEntity}
+	shown.Notice, shown.Warns = q.takeNotice()
+	q.kept = q.takeKept(status)
+	shown.Kept = q.kept != nil
 	if q.by != nil && q.account.ID == q.by.AccountID {
 		shown.Account, shown.Email, shown.Role, shown.Nav = q.account.Name, q.by.Name, q.role(), q.nav()
 		for _, m := range q.memberships {
@@ -273,8 +280,14 @@ func (q *request) render(status int, name string, content any) error {
 	if err := page.ExecuteTemplate(&text, "layout", content); err != nil {
 		return fmt.Errorf("page %s: %w", name, err)
 	}
+	shown := text.Bytes()
+	if q.kept != nil {
+		if shown, err = refill(shown, q.kept); err != nil {
+			return fmt.Errorf("page %s: %w", name, err)
+		}
+	}
 	q.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	q.w.WriteHeader(status)
-	_, _ = q.w.Write(text.Bytes()) // the client may have disconnected
+	_, _ = q.w.Write(shown) // the client may have disconnected
 	return nil
 }

@@ -5,12 +5,15 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/net/html"
+
+	"latchkey/internal/panel"
 )
 
 // visitor is a browser without JavaScript: it keeps cookies and sends the headers that browsers send.
@@ -158,8 +161,8 @@ func (v *visitor) send(r *http.Request) *reply {
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	return &reply{t: v.t, method: r.Method, url: r.URL.RequestURI(), status: answer.StatusCode, header: answer.Header,
-		body: string(body)}
+	return &reply{t: v.t, by: v, method: r.Method, url: r.URL.RequestURI(), status: answer.StatusCode,
+		header: answer.Header, body: string(body)}
 }
 
 // submit sends the form of a page that has a button with the name, with its current values and pairs replaced.
@@ -181,7 +184,9 @@ func (v *visitor) submit(page *reply, button string, pairs ...string) *reply {
 		if f.method == http.MethodGet {
 			return v.get(f.action + "?" + f.values.Encode())
 		}
-		return v.postForm(f.action, f.values)
+		r := v.request(http.MethodPost, f.action, f.values)
+		r.Header.Set("Referer", v.server.URL+page.url)
+		return v.send(r)
 	}
 	v.t.Fatalf("%s: got no form with a button %q, want one: %s", page.url, button, page.body)
 	return nil
@@ -190,6 +195,8 @@ func (v *visitor) submit(page *reply, button string, pairs ...string) *reply {
 // reply is a response of the server.
 type reply struct {
 	t *testing.T
+	// by is the visitor who sent the request.
+	by *visitor
 	// method and url are the request's; url has no host.
 	method, url string
 	status      int
@@ -224,6 +231,32 @@ func (r *reply) goes(to string) *reply {
 		r.t.Fatalf("%s %s answered %d to %q, want 303 to %q: %s", r.method, r.url, r.status, got, to, r.text())
 	}
 	return r
+}
+
+// notes fails the test unless the page that the response redirects to shows the notice with the key for the number, and
+// shows it only once. It does not check the names in it.
+func (r *reply) notes(key string, n int) *reply {
+	r.t.Helper()
+	want := strings.ReplaceAll(regexp.QuoteMeta(panel.Notice(key, n)), `\{`, "{")
+	want = regexp.MustCompile(`\{\w+\\}`).ReplaceAllString(want, ".+")
+	to := r.header.Get("Location")
+	if got := r.by.open(to).notice(); !regexp.MustCompile("^" + want + "$").MatchString(got) {
+		r.t.Fatalf("%s %s: got the notice %q on %s, want %q", r.method, r.url, got, to, want)
+	}
+	if got := r.by.open(to).notice(); got != "" {
+		r.t.Fatalf("%s %s: got the notice %q again, want none", r.method, r.url, got)
+	}
+	return r
+}
+
+// notice returns the text of the page's notice, or "".
+func (r *reply) notice() string {
+	for _, p := range r.all("p") {
+		if class, _ := attribute(p, "class"); class == "notice" {
+			return textOf(p)
+		}
+	}
+	return ""
 }
 
 // document returns the page, parsed as browsers do.

@@ -80,16 +80,16 @@ func (h *webhookDetailHandler) setState(q *request) error {
 		return err
 	}
 	if state == webhook.Paused {
-		return q.redirectWithNotice(at, "webhook_paused", 1)
+		return q.redirectWithNotice(at, noticeOf("webhook_paused", w.URL))
 	}
 	if missed == nil || f.Value("missed") == "" {
-		return q.redirectWithNotice(at, "webhook_enabled", 1)
+		return q.redirectWithNotice(at, noticeOf("webhook_enabled", w.URL))
 	}
 	scheduled, err := h.replayMissed(q, w, missed)
 	if err != nil {
 		return err
 	}
-	return q.redirectWithNotice(at, "webhook_enabled_replayed", scheduled)
+	return q.redirectWithNotice(at, noticeOf("webhook_enabled_replayed", w.URL).times(scheduled))
 }
 
 // replayMissed replays what died around the time when the webhook stopped working, and all events since.
@@ -109,13 +109,13 @@ func (h *webhookDetailHandler) replayMissed(q *request, w webhook.Webhook, m *mi
 	return total, nil
 }
 
-// once calls act unless the form was already submitted, and goes back to the webhook with the notice.
-func (h *webhookDetailHandler) once(q *request, w webhook.Webhook, f *form, notice string,
+// once calls act unless the form was already submitted, and goes back to the webhook with the notice that has the key.
+func (h *webhookDetailHandler) once(q *request, w webhook.Webhook, f *form, key string,
 	act func() (int, error)) error {
 	at := h.describe(q, w).Address
 	err := h.forms.Claim(q.r.Context(), q.by, f.Value("form"))
 	if fault.KindOf(err) == fault.Conflict {
-		return q.redirectWithNotice(at, "webhook_sent_before", 1)
+		return q.redirectWithNotice(at, noticeOf("webhook_sent_before", ""))
 	}
 	if err != nil {
 		return err
@@ -127,7 +127,7 @@ func (h *webhookDetailHandler) once(q *request, w webhook.Webhook, f *form, noti
 		}
 		return h.showDetail(q, http.StatusUnprocessableEntity, w, f)
 	}
-	return q.redirectWithNotice(at, notice, n)
+	return q.redirectWithNotice(at, noticeOf(key, w.URL).times(n))
 }
 
 // test sends a test event.
@@ -233,9 +233,12 @@ func (h *webhookDetailHandler) rotate(q *request) error {
 	if err != nil {
 		return err
 	}
+	if err := q.note(noticeOf("webhook_rotated", r.Webhook.URL)); err != nil {
+		return err
+	}
 	return webhookSecretTemplate.show(q, http.StatusOK, webhookSecretPage{
 		Base: webhooksBase(q), Webhook: r.Webhook, Kind: "rotated",
 		Shown: secretValues(r.Webhook, r.Secret.Reveal()), Files: secretFiles(r.Webhook, r.Secret.Reveal()),
-		Address: at, Done: withNotice(at, "webhook_rotated", 1), PreviousEnds: r.PreviousExpiresAt,
+		Address: at, Done: at, PreviousEnds: r.PreviousExpiresAt,
 	})
 }

@@ -39,7 +39,7 @@ func TestWebhookFromFirstToLast(t *testing.T) {
 			t.Error("clipboard: got another text, want the signing secret")
 		}
 		b.follow("I have saved them, continue")
-		b.see("The webhook is created.")
+		b.see("was created.")
 		b.miss(secret)
 		hook, _, _ := strings.Cut(b.at(), "?")
 		b.follow("Send test event")
@@ -52,7 +52,7 @@ func TestWebhookFromFirstToLast(t *testing.T) {
 		b.inspect("webhook")
 		b.check("Select all on this page")
 		b.follow("Replay selected")
-		b.see("1 delivery is scheduled.")
+		b.see("1 delivery was scheduled.")
 		if again := to.wait(t, 2)[1]; again.ID != first.ID {
 			t.Errorf("replayed %s, want %s", again.ID, first.ID)
 		}
@@ -74,10 +74,10 @@ func TestChangeWebhookInBrowser(t *testing.T) {
 		b.click("Copy the signing secret")
 		b.see("Copied.")
 		b.follow("I have saved them, continue")
-		b.see("The signing secret is rotated.")
+		b.see("was rotated.")
 		b.see(before[len(before)-4:])
 		b.follow("Pause")
-		b.see("The webhook is paused.")
+		b.see("was paused.")
 		b.inspect("webhook-paused")
 		b.open(at)
 		b.see("Paused")
@@ -94,7 +94,7 @@ func TestChangeWebhookInBrowser(t *testing.T) {
 		b.see("Delete this webhook?")
 		b.inspect("webhook-delete")
 		b.follow("Delete webhook")
-		b.see("The webhook is deleted.")
+		b.see("was deleted.")
 		b.see("No webhooks yet")
 	})
 }
@@ -152,7 +152,7 @@ func TestWebhooksWithoutScripts(t *testing.T) {
 		to.wait(t, 1)
 		b.follow("Pause")
 		b.follow("Enable")
-		b.see("The webhook is enabled.")
+		b.see("was enabled.")
 	})
 }
 

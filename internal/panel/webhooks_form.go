@@ -98,11 +98,14 @@ func (h *webhookFormHandler) create(q *request) error {
 		return h.showForm(q, http.StatusUnprocessableEntity, f)
 	}
 	at := h.describe(q, created.Webhook).Address
+	if err := q.note(noticeOf("webhook_created", created.Webhook.URL)); err != nil {
+		return err
+	}
 	return webhookSecretTemplate.show(q, http.StatusOK, webhookSecretPage{
 		Base: webhooksBase(q), Webhook: created.Webhook, Kind: "created",
 		Shown:   secretValues(created.Webhook, created.Secret.Reveal()),
 		Files:   secretFiles(created.Webhook, created.Secret.Reveal()),
-		Address: at, Done: withNotice(at, "webhook_created", 1),
+		Address: at, Done: at,
 	})
 }
 
@@ -189,7 +192,7 @@ func (h *webhookFormHandler) update(q *request) error {
 		}
 		return h.showEdit(q, http.StatusUnprocessableEntity, w, f)
 	}
-	return q.redirectWithNotice(h.describe(q, w).Address, "webhook_updated", 1)
+	return q.redirectWithNotice(h.describe(q, w).Address, noticeOf("webhook_updated", w.URL))
 }
 
 // updateOf returns the changes that a form makes to a webhook. Unchanged fields are not set.
@@ -236,5 +239,5 @@ func (h *webhookFormHandler) delete(q *request) error {
 	if err := h.webhooks.Delete(q.r.Context(), q.by, w.ID); err != nil {
 		return err
 	}
-	return q.redirectWithNotice(webhooksBase(q), "webhook_deleted", 1)
+	return q.redirectWithNotice(webhooksBase(q), noticeOf("webhook_deleted", w.URL))
 }
