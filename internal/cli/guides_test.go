@@ -74,8 +74,7 @@ var onlyFlags = []string{
 	"docs/webhooks.md#Polling instead",
 }
 
-// The commands of the guides run as they are printed, without an error of the
-// API, and print what the page says.
+// The commands of the guides run as printed, without an error of the API, and print what the page says.
 func TestGuides(t *testing.T) {
 	useWithoutRace(t)
 	program, err := exec.LookPath("latchkey")
@@ -227,8 +226,7 @@ func TestFlagsInExamples(t *testing.T) {
 	}
 }
 
-// The commands of README, "In production", run as they are printed, apart from
-// the server itself.
+// The commands of README, "In production", run as printed, except for the server itself.
 func TestProductionGuide(t *testing.T) {
 	useWithoutRace(t)
 	program, err := exec.LookPath("latchkey")

@@ -46,7 +46,7 @@ func TestCORS(t *testing.T) {
 		{"preflight of no origin", "OPTIONS", apiPath, []string{"Access-Control-Request-Method: POST"}, 405, varies},
 		{"preflight of a sandboxed page", "OPTIONS", apiPath, []string{"Origin: null",
 			"Access-Control-Request-Method: POST"}, 405, varies},
-		{"OPTIONS that is no preflight", "OPTIONS", apiPath, []string{"Origin: " + origin}, 405,
+		{"OPTIONS that is not a preflight", "OPTIONS", apiPath, []string{"Origin: " + origin}, 405,
 			allowed + "\n" + exposed + "\nVary: Origin"},
 		{"request", "POST", apiPath, []string{"Origin: " + origin, "X-Auth-Token: " + goodToken}, 200,
 			allowed + "\n" + exposed + "\nVary: Origin"},
