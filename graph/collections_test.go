@@ -9,6 +9,7 @@ import (
 
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/validator/rules"
 	"go.yaml.in/yaml/v3"
 
 	"latchkey/graph/generated"
@@ -36,7 +37,7 @@ func TestCollections(t *testing.T) {
 			if r.query == "" {
 				continue
 			}
-			document, errs := gqlparser.LoadQuery(schema, r.query)
+			document, errs := gqlparser.LoadQueryWithRules(schema, r.query, rules.NewDefaultRules())
 			if errs != nil {
 				t.Errorf("%s: %s: %v, want a valid document", format, r.name, errs)
 				continue

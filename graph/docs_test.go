@@ -8,6 +8,7 @@ import (
 
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/validator/rules"
 
 	"latchkey/graph"
 	"latchkey/graph/generated"
@@ -28,7 +29,7 @@ func TestDocumentsInDocsAreValid(t *testing.T) {
 		}
 		for _, block := range regexp.MustCompile("(?s)\n```graphql\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
 			found++
-			if _, errs := gqlparser.LoadQuery(schema, block[1]); errs != nil {
+			if _, errs := gqlparser.LoadQueryWithRules(schema, block[1], rules.NewDefaultRules()); errs != nil {
 				t.Errorf("%s: %v, want a valid document:\n%s", page, errs, block[1])
 			}
 		}
