@@ -76,7 +76,7 @@ func TestExplorerQuery(t *testing.T) {
 		staff := s.signedIn(chloe)
 		staff.asks(at, `{"query":"{account{apiTokens{edges{node{name}}}}}"}`).wants(http.StatusOK, `"code":"FORBIDDEN"`)
 		staff.asks(at, mutating(aMutation, "")).wants(http.StatusOK, `"code":"FORBIDDEN"`)
-		s.visitor().asks(at, aQuery).goes("/signin?next=" + url.QueryEscape(s.page("/graphiql")) + "&unsaved=1")
+		s.visitor().asks(at, aQuery).goes("/signin?next=" + url.QueryEscape(s.page("/graphiql")))
 	})
 }
 
