@@ -12,8 +12,8 @@ import (
 	"latchkey/internal/billing"
 )
 
-// A write of billing locks, after its actor, in this order: the merchant's row, the checkout, subscriptions by their
-// IDs. Then it reads billing time. The merchant's row is shared by all writes except the one that issues an invoice.
+// A write of billing locks, after its actor, in this order: the merchant's row, the checkout, the account of its
+// partner, subscriptions by their IDs. Then it reads billing time. The merchant's row is shared by all writes except the one that issues an invoice.
 
 // lockMerchant locks the row of a merchant, SHARE or UPDATE. It is inserted when it is first needed. SQLite has one
 // writer. The lock of the account orders the write strictly before or after a suspension.
@@ -38,6 +38,16 @@ func lockMerchant(tx *gorm.DB, merchantID uuid.UUID, strength string) error {
 		return err
 	}
 	return tx.Exec(lock, merchantID, turn.array()).Error
+}
+
+// lockPartner orders the write strictly before or after a suspension of the partner.
+func lockPartner(tx *gorm.DB, partnerID uuid.UUID) error {
+	if tx.Name() == sqliteDialect.name {
+		return nil
+	}
+	l := locker{tx: tx}
+	l.lock("accounts", "KEY SHARE", "id = ?", partnerID)
+	return l.err
 }
 
 // lockSubscriptions locks subscriptions of a merchant.

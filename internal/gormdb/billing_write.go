@@ -49,6 +49,10 @@ func (b bills) InsertCheckout(ctx context.Context, by auth.Actor, d billing.Chec
 		if c, replayed, err = b.keptCheckout(tx, d.PartnerID, d.Key, d.Digest); err != nil || replayed {
 			return err
 		}
+		// The merchant's standing counts until the commit.
+		if err := lockMerchant(tx, d.MerchantID, "SHARE"); err != nil {
+			return err
+		}
 		before, now, err := b.lockChanged(tx, d.PartnerID, d.Changed)
 		if err != nil {
 			return err
@@ -60,10 +64,8 @@ func (b bills) InsertCheckout(ctx context.Context, by auth.Actor, d billing.Chec
 		if changes, err = decide(now, before.subscriptions, standing); err != nil {
 			return err
 		}
-		for _, c = range changes.Checkouts {
-			if err := lockMerchant(tx, c.MerchantID, "SHARE"); err != nil {
-				return err
-			}
+		if len(changes.Checkouts) > 0 {
+			c = changes.Checkouts[0]
 		}
 		_, err = before.saveChanges(tx, b.engine.dialect(), changes)
 		return err
@@ -174,7 +176,11 @@ func (b bills) lockCheckout(tx *gorm.DB, merchantID, id uuid.UUID) (found before
 		return found, nil, err
 	}
 	lock := tx.Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Where("account_id = ? AND id = ?", merchantID, id)
-	if _, err := one[checkoutRow](lock, billing.ErrNoCheckout()); err != nil {
+	row, err := one[checkoutRow](lock, billing.ErrNoCheckout())
+	if err != nil {
+		return found, nil, err
+	}
+	if err := lockPartner(tx, row.PartnerID); err != nil {
 		return found, nil, err
 	}
 	list, err := readCheckouts(tx.Table("checkouts AS c").Where("c.account_id = ? AND c.id = ?", merchantID, id))

@@ -452,3 +452,48 @@ func TestChargeLimit(t *testing.T) {
 		check.Equal(t, use(subscriptions[0], "next"), nil, "the error in the next month")
 	})
 }
+
+// A suspension waits for the writes that have read that the account is not suspended: of the partner for approvals of
+// its checkouts, of the merchant for new ones. Those after it see it.
+func TestSuspensionWaitsForCheckouts(t *testing.T) {
+	eachMarket(t, "2026-01-31", func(t *testing.T, m market) {
+		ended := make(chan error, 1)
+		suspending := func(a account.Account) {
+			a.Status = account.Suspended
+			go func() { ended <- m.Manifest().SaveAccount(context.WithoutCancel(t.Context()), a) }()
+			select {
+			case err := <-ended:
+				t.Errorf("suspended while a checkout is written: %v, want it to wait", err)
+				ended <- err
+			case <-time.After(300 * time.Millisecond):
+			}
+		}
+		approving := func(decided func(billing.Checkout)) error {
+			id := m.open(t).ID
+			return m.bills().ChangeCheckout(t.Context(), anyone, m.merchant.Account.ID, id, func(_ time.Time, c billing.Checkout,
+				_ map[uuid.UUID]billing.Subscription, _ map[uuid.UUID]uuid.UUID) (billing.Changes, error) {
+				decided(c)
+				return billing.Changes{}, nil
+			})
+		}
+		check.Equal(t, approving(func(billing.Checkout) { suspending(m.partner.Account) }), nil, "approve")
+		check.Equal(t, <-ended, nil, "suspend the partner")
+		check.Equal(t, approving(func(c billing.Checkout) {
+			check.Equal(t, c.PartnerSuspended, true, "the partner is suspended, as a later approval reads it")
+		}), nil, "approve later")
+
+		creating := func(decided func(billing.Standing)) error {
+			_, _, err := m.bills().InsertCheckout(t.Context(), anyone, m.draft(billing.CheckoutDraft{}), func(_ time.Time,
+				_ map[uuid.UUID]billing.Subscription, s billing.Standing) (billing.Changes, error) {
+				decided(s)
+				return billing.Changes{}, nil
+			})
+			return err
+		}
+		check.Equal(t, creating(func(billing.Standing) { suspending(m.merchant.Account) }), nil, "create")
+		check.Equal(t, <-ended, nil, "suspend the merchant")
+		check.Equal(t, creating(func(s billing.Standing) {
+			check.Equal(t, s.MerchantSuspended, true, "the merchant is suspended, as a later checkout reads it")
+		}), nil, "create later")
+	})
+}
