@@ -1,0 +1,7 @@
+package scimapi
+
+// The limits of large answers.
+const (
+	LargeAnswer = largeAnswer
+	MaxSending  = maxSending
+)
