@@ -164,6 +164,7 @@ func TestRecordedTexts(t *testing.T) {
 	for text, want := range map[string]string{
 		"jo@a.example":                 "jo@a.example",
 		"a\x00b\xffc\xfe\xfd":          "a\uFFFDb\uFFFDc\uFFFD",
+		"\x1b[1m\u202ereversed\n":      "\uFFFD[1m\uFFFDreversed\uFFFD",
 		strings.Repeat("a", 1<<20):     strings.Repeat("a", 256),
 		strings.Repeat("a", 255) + "ë": strings.Repeat("a", 255),
 		strings.Repeat("\x00", 1000):   strings.Repeat("\uFFFD", 85),

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -129,10 +130,16 @@ func (s *Service) Note(by *auth.Principal, r Request) {
 // userScopes are the scopes of the API tokens of identity providers.
 var userScopes = []string{scope.AccountUsersRead, scope.AccountUsersWrite, scope.AccountUsersDelete}
 
-// recorded returns a text as it is recorded: without bytes that a database refuses, of at most maxText bytes, and in
-// memory of its own, so that the body of a request is not kept for a part of it.
+// recorded returns a text as it is recorded: without bytes that a database refuses, without control characters and
+// invisible ones, which can make a text look like another, of at most maxText bytes, and in memory of its own, so that
+// the body of a request is not kept for a part of it.
 func recorded(text string) string {
-	text = strings.ReplaceAll(strings.ToValidUTF8(cut(text), "\uFFFD"), "\x00", "\uFFFD")
+	text = strings.Map(func(r rune) rune {
+		if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, strings.ToValidUTF8(cut(text), "\uFFFD"))
 	return strings.Clone(cut(text)) // a replacement is longer than what it replaces
 }
 
