@@ -35,16 +35,6 @@ func (c userChange) addressed(ctx context.Context, userID uuid.UUID) (addressed,
 	return row, failed(ctx, "read a user's address", err)
 }
 
-// SetSpelling changes how an address is written. The record of a person who signs in is left unchanged, since other
-// accounts may show it.
-func (c userChange) SetSpelling(ctx context.Context, userID uuid.UUID, email string, at time.Time) (bool, error) {
-	is, err := c.addressed(ctx, userID)
-	if err != nil || !is.Own {
-		return false, err
-	}
-	return true, failed(ctx, "change how an address is written", c.readdress(ctx, userID, email, at, nil, nil))
-}
-
 // ChangeEmail changes the address of a member. It removes all ways to sign in of the former person from the record,
 // whether or not the membership was accepted.
 func (c userChange) ChangeEmail(ctx context.Context, by *auth.Principal, of user.User, email string,

@@ -64,7 +64,7 @@ type accountUserRow struct {
 	// DeactivatedAt is null while the membership is not deactivated.
 	DeactivatedAt instant
 	ProvisionedBy uuid.NullUUID `gorm:"type:uuid"`
-	// AddressedAt is when the address or its spelling was last changed; null means CreatedAt.
+	// AddressedAt is when the address was last changed; null means CreatedAt.
 	AddressedAt instant
 
 	Account *accountRow `gorm:"foreignKey:AccountID;references:ID"`

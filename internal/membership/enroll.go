@@ -39,7 +39,8 @@ func (e Edit) check() error {
 // deactivates reports whether the request says that the user is not active.
 func (e Edit) deactivates() bool { return e.Active != nil && !*e.Active }
 
-// moves reports whether the request moves the membership to another address, and does not only spell it differently.
+// moves reports whether the request moves the membership to another address. The same address with other letters in
+// upper case changes nothing: mails go to the spelling that was recorded first (docs/users.md).
 func (e Edit) moves(p user.Person) bool {
 	return e.Email != nil && user.Fold(*e.Email) != user.Fold(p.Email)
 }
@@ -216,20 +217,19 @@ func (w editing) edit(ctx context.Context, before user.Person, e Edit) (user.Per
 		return user.Person{}, err
 	}
 	details := user.Differences(before, after)
-	if e.Email != nil && *e.Email != before.Email {
+	if e.moves(before) {
 		changed, review, err := w.readdress(ctx, before, *e.Email)
 		if err != nil {
 			return user.Person{}, err
 		}
-		if changed.Email != before.Email {
-			after.Email, after.Pending = changed.Email, changed.Pending
-			details = append(append(details, audit.Detail{Name: "email", Value: after.Email}), review...)
-		}
+		after.Email, after.Pending = changed.Email, changed.Pending
+		details = append(append(details, audit.Detail{Name: "email", Value: after.Email}), review...)
 	}
 	if len(details) > 0 {
 		after.UpdatedAt = w.now
 	}
-	if after.ProvisionedBy = w.by.ID; len(details) > 0 || before.ProvisionedBy != after.ProvisionedBy {
+	if len(details) > 0 {
+		after.ProvisionedBy = w.by.ID
 		if err := w.SaveMembers(ctx, []user.Membership{after.Membership()}); err != nil {
 			return user.Person{}, err
 		}

@@ -33,9 +33,6 @@ type Change interface {
 	// SetOffboardingPolicy changes the policy of the account.
 	SetOffboardingPolicy(ctx context.Context, policy account.OffboardingPolicy) error
 
-	// SetSpelling changes how the address of a member is written, not its folded form. It reports false, and changes
-	// nothing, for a member whose record is also that of the person who signs in.
-	SetSpelling(ctx context.Context, userID uuid.UUID, email string, at time.Time) (bool, error)
 	// ChangeEmail changes the address of a member, which makes the membership pending. It deletes the one-time links
 	// that the account created for the member, and from the member's record all ways to sign in: the password, the
 	// passkeys, the linked identities, the authenticator app and its recovery codes. The caller has ended the member's

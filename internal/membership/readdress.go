@@ -14,12 +14,6 @@ import (
 func (w editing) readdress(ctx context.Context, before user.Person, email string) (user.Person, []audit.Detail, error) {
 	after := before
 	after.Email = email
-	if user.Fold(email) == user.Fold(before.Email) {
-		if changed, err := w.SetSpelling(ctx, before.ID, email, w.now); err != nil || !changed {
-			return before, nil, err
-		}
-		return after, nil, nil
-	}
 	others, err := w.MembersByEmail(ctx, []string{user.Fold(email)})
 	if err != nil {
 		return user.Person{}, nil, err

@@ -28,7 +28,7 @@ func (w *tenant) enroll(t *testing.T, email string) user.User {
 }
 
 // A new address is a removal of the former person: the account's policy decides on the tokens that the person knows,
-// and the event lists them. Another spelling is not.
+// and the event lists them. Another spelling changes nothing.
 func TestNewAddressFollowsThePolicy(t *testing.T) {
 	for _, policy := range account.OffboardingPolicies() {
 		t.Run(string(policy), func(t *testing.T) {
@@ -44,8 +44,6 @@ func TestNewAddressFollowsThePolicy(t *testing.T) {
 				}
 				rename("Former@ACME.example")
 				check.Equal(t, w.status(t, known.ID), token.Active, "the token after another spelling")
-				check.Equal(t, w.lastOf(t, audit.UserUpdated).Details,
-					[]audit.Detail{{Name: "email", Value: "Former@ACME.example"}}, "the event of another spelling")
 
 				rename("next@acme.example")
 				status, detail := token.Active, "apiTokensToReview"

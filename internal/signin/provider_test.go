@@ -269,7 +269,7 @@ func TestClaimsAreJudged(t *testing.T) {
 			user.Details{Email: "kim@acme.example", FirstName: "Kim", LastName: "K", Locale: "en"})
 		w.must(err)
 		for address, want := range map[string]signin.Reason{
-			"\u212aim@acme.example": signin.ReasonUnknown, // the Kelvin sign, which folds to k
+			"\u212aim@acme.example": signin.ReasonUnverified, // the Kelvin sign, which folds to k
 			"kim@acme.example ":     signin.ReasonUnverified,
 			" kim@acme.example":     signin.ReasonUnverified,
 			"kim@acme.example\x00":  signin.ReasonUnverified,

@@ -133,23 +133,34 @@ func TestNewAddressDuringSignIn(t *testing.T) {
 }
 
 // A changed address counts from the time of the change, so mails to a person go to the spelling that another account
-// recorded before.
+// recorded before. An address that an account only writes with other letters in upper case stays as it is: neither
+// account changes where the person's mails go.
 func TestNewAddressIsNotRecordedFirst(t *testing.T) {
-	const written, other = "kim.sato@mail.example", "\u212aim.sato@mail.example"
-	for name, recorded := range map[string]string{
-		"another address": "former@mail.example", "another spelling": written,
+	const written, other = "kim.sato@mail.example", "KIM.sato@mail.example"
+	for _, tc := range []struct {
+		name                   string
+		former, latter, change string
+		byFormer               bool
+	}{
+		{"another address", "former@mail.example", written, other, true},
+		{"another spelling by the account that was first", written, other, "Kim.Sato@mail.example", true},
+		{"another spelling by the other account", written, "Kim.sato@mail.example", other, false},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tc.name, func(t *testing.T) {
 			eachFixture(t, func(w *fixture) {
-				details := user.Details{Email: recorded, FirstName: "Kim", LastName: "Sato", Locale: "en"}
-				record, err := w.Users.Create(w.Context(), owner(w.away), details)
-				w.must(err)
-				w.Clock.Advance(time.Minute)
-				details.Email = written
-				_, err = w.Users.Create(w.Context(), owner(w.home), details)
-				w.must(err)
-				w.Clock.Advance(time.Minute)
-				w.readdresses(w.away, record.ID, other)
+				create := func(in dbtest.World, email string) uuid.UUID {
+					record, err := w.Users.Create(w.Context(), owner(in),
+						user.Details{Email: email, FirstName: "Kim", LastName: "Sato", Locale: "en"})
+					w.must(err)
+					w.Clock.Advance(time.Minute)
+					return record.ID
+				}
+				first, second := create(w.away, tc.former), create(w.home, tc.latter)
+				if tc.byFormer {
+					w.readdresses(w.away, first, tc.change)
+				} else {
+					w.readdresses(w.home, second, tc.change)
+				}
 				to, err := w.signIn.Recipient(w.Context(), user.User{Email: other})
 				w.must(err)
 				check.Equal(w.T, to.Email, written, "where mails go")

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // Limits of a user's fields.
@@ -29,7 +31,9 @@ var locale = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$`)
 
 // ValidEmail reports whether text is one bare e-mail address. It has no invisible
 // characters, not even those that some scripts need in names: with them, addresses
-// of different people look the same.
+// of different people look the same. Before the "@" it has no other forms of
+// characters, such as ſ for s, which names of users do not have either (RFC 8264,
+// section 9.17): Fold makes such an address equal to that of another mailbox.
 func ValidEmail(text string) bool {
 	if len(text) > MaxEmail { // avoid copying a long text
 		return false
@@ -38,10 +42,18 @@ func ValidEmail(text string) bool {
 		return false // the root of the domain name system
 	}
 	address, err := mail.ParseAddress(text)
-	return err == nil && address.Address == text && utf8.ValidString(text) &&
+	local, _, _ := cutAddress(text)
+	return err == nil && address.Address == text && utf8.ValidString(text) && !strings.ContainsFunc(local, isVariant) &&
 		!strings.ContainsFunc(text, func(r rune) bool {
 			return unicode.IsSpace(r) || unprintable(r) || unicode.Is(unicode.Join_Control, r) || r == '"'
 		})
+}
+
+// isVariant reports whether r is another form of other characters, or a symbol for an ASCII letter, such as the kelvin
+// sign.
+func isVariant(r rune) bool {
+	composed := norm.NFC.String(string(r))
+	return r >= utf8.RuneSelf && (norm.NFKC.String(string(r)) != composed || isASCII(composed))
 }
 
 // ValidName reports whether text is a valid name of a user or an object: one
