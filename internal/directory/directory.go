@@ -71,6 +71,7 @@ type Service struct {
 	now         clock.Clock
 	charge      func(ctx context.Context, fields int) error
 	walks       *bulkhead.Bulkhead
+	sending     *bulkhead.Bulkhead
 	// log holds requests until they are saved.
 	log log
 }
@@ -84,7 +85,7 @@ func NewService(repo Repository, memberships *membership.Service, now clock.Cloc
 		charge = func(context.Context, int) error { return nil }
 	}
 	return &Service{repo: repo, memberships: memberships, now: now, charge: charge,
-		walks: bulkhead.New(bulkhead.HalfTheProcessors())}
+		walks: bulkhead.New(bulkhead.HalfTheProcessors()), sending: bulkhead.New(MaxSending)}
 }
 
 // MayRead returns fault.Forbidden unless the principal may read the directory.
@@ -144,6 +145,27 @@ func (s *Service) admit(ctx context.Context, by *auth.Principal,
 		return nil, err
 	}
 	return s.enter(ctx, by)
+}
+
+const (
+	// LargeAnswer is the size in bytes from which answers are limited to MaxSending at a time in an account.
+	LargeAnswer = 64 << 10
+	// MaxSending is how many large answers the clients of an account can be receiving.
+	MaxSending = 4
+)
+
+// Send waits until an answer of that many bytes may be sent to a client of the principal's account, and returns a
+// function to call when it was sent: clients that read slowly keep their answers in memory. It returns an error with the
+// status 503 if the request's time ends first.
+func (s *Service) Send(ctx context.Context, by *auth.Principal, size int) (sent func(), err error) {
+	if size < LargeAnswer {
+		return func() {}, nil
+	}
+	sent, err = s.sending.Enter(ctx, by.AccountID)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil, scim.ErrBusy
+	}
+	return sent, err
 }
 
 // enter waits for a place among the expensive reads of the principal's account. It returns an error with the status 503

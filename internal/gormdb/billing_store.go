@@ -13,7 +13,8 @@ import (
 )
 
 // A write of billing locks, after its actor, in this order: the merchant's row, the checkout, the account of its
-// partner, subscriptions by their IDs. Then it reads billing time. The merchant's row is shared by all writes except the one that issues an invoice.
+// partner, subscriptions by their IDs. Then it reads billing time. The merchant's row is shared by all writes except
+// the one that issues an invoice.
 
 // lockMerchant locks the row of a merchant, SHARE or UPDATE. It is inserted when it is first needed. SQLite has one
 // writer. The lock of the account orders the write strictly before or after a suspension.

@@ -470,11 +470,12 @@ func TestSuspensionWaitsForCheckouts(t *testing.T) {
 		}
 		approving := func(decided func(billing.Checkout)) error {
 			id := m.open(t).ID
-			return m.bills().ChangeCheckout(t.Context(), anyone, m.merchant.Account.ID, id, func(_ time.Time, c billing.Checkout,
-				_ map[uuid.UUID]billing.Subscription, _ map[uuid.UUID]uuid.UUID) (billing.Changes, error) {
-				decided(c)
-				return billing.Changes{}, nil
-			})
+			return m.bills().ChangeCheckout(t.Context(), anyone, m.merchant.Account.ID, id,
+				func(_ time.Time, c billing.Checkout, _ map[uuid.UUID]billing.Subscription,
+					_ map[uuid.UUID]uuid.UUID) (billing.Changes, error) {
+					decided(c)
+					return billing.Changes{}, nil
+				})
 		}
 		check.Equal(t, approving(func(billing.Checkout) { suspending(m.partner.Account) }), nil, "approve")
 		check.Equal(t, <-ended, nil, "suspend the partner")
@@ -483,11 +484,11 @@ func TestSuspensionWaitsForCheckouts(t *testing.T) {
 		}), nil, "approve later")
 
 		creating := func(decided func(billing.Standing)) error {
-			_, _, err := m.bills().InsertCheckout(t.Context(), anyone, m.draft(billing.CheckoutDraft{}), func(_ time.Time,
-				_ map[uuid.UUID]billing.Subscription, s billing.Standing) (billing.Changes, error) {
-				decided(s)
-				return billing.Changes{}, nil
-			})
+			_, _, err := m.bills().InsertCheckout(t.Context(), anyone, m.draft(billing.CheckoutDraft{}),
+				func(_ time.Time, _ map[uuid.UUID]billing.Subscription, s billing.Standing) (billing.Changes, error) {
+					decided(s)
+					return billing.Changes{}, nil
+				})
 			return err
 		}
 		check.Equal(t, creating(func(billing.Standing) { suspending(m.merchant.Account) }), nil, "create")

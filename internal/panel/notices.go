@@ -94,13 +94,13 @@ func (q *request) takeNotice() (text string, warns bool) {
 	}
 	var texts []string
 	for _, key := range n.Keys {
-		texts = append(texts, q.noticeText(key, n))
+		texts = append(texts, n.text(key))
 	}
 	return strings.Join(texts, " "), n.Warns
 }
 
-// noticeText returns a message of a notice, "" for one that a newer version of the program kept.
-func (q *request) noticeText(key string, n notice) string {
+// text returns a message of the notice, "" for one that a newer version of the program kept.
+func (n notice) text(key string) string {
 	pairs := []any{"name", n.Name, "place", n.Place}
 	if text, err := loadViews().messages.text("notices."+key, pairs...); err == nil {
 		return text

@@ -17,7 +17,6 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/auth"
-	"latchkey/internal/bulkhead"
 	"latchkey/internal/directory"
 	"latchkey/internal/fault"
 	"latchkey/internal/scim"
@@ -29,20 +28,11 @@ type Handler struct {
 	directory *directory.Service
 	publicURL string
 	log       *slog.Logger
-	// sending limits the large answers of an account that clients are receiving.
-	sending *bulkhead.Bulkhead
 }
-
-const (
-	// largeAnswer is the size in bytes from which answers are limited to maxSending at a time in an account. A client
-	// that reads slowly keeps its answer in memory.
-	largeAnswer = 64 << 10
-	maxSending  = 4
-)
 
 // New returns a handler. publicURL is the base URL of the service, without a trailing slash.
 func New(d *directory.Service, publicURL string, log *slog.Logger) *Handler {
-	return &Handler{directory: d, publicURL: publicURL, log: log, sending: bulkhead.New(maxSending)}
+	return &Handler{directory: d, publicURL: publicURL, log: log}
 }
 
 // request is one request with its answer.
@@ -149,14 +139,12 @@ func (q *request) answer(status int, body any) error {
 		return nil
 	}
 	text := encoded(body)
-	if len(text) >= largeAnswer {
-		// The expensive read ends afterwards, so that at most one answer more is in memory.
-		sent, err := q.h.sending.Enter(q.Context(), q.by.AccountID)
-		if err != nil {
-			return scim.ErrBusy
-		}
-		defer sent()
+	// The expensive read ends afterwards, so that at most one answer more is in memory.
+	sent, err := q.h.directory.Send(q.Context(), q.by, len(text))
+	if err != nil {
+		return err
 	}
+	defer sent()
 	q.done() // a client that reads slowly does not keep others waiting
 	writeText(q.w, status, text)
 	return nil

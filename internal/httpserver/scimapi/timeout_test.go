@@ -91,7 +91,7 @@ func TestSlowReadersAreBounded(t *testing.T) {
 	account, other := uuid.New(), uuid.New()
 	slow := slowClient{waits: make(chan struct{}), resume: make(chan struct{})}
 	var sending sync.WaitGroup
-	for range scimapi.MaxSending {
+	for range directory.MaxSending {
 		sending.Go(func() {
 			get(slowClient{httptest.NewRecorder(), slow.waits, slow.resume}, account, time.Minute)
 		})
@@ -103,8 +103,8 @@ func TestSlowReadersAreBounded(t *testing.T) {
 	served := httptest.NewRecorder()
 	get(served, other, time.Minute)
 	check.Equal(t, served.Code, 200, "the status of another account's answer")
-	if n := served.Body.Len(); n < scimapi.LargeAnswer {
-		t.Errorf("the answer has %d bytes, want %d at least", n, scimapi.LargeAnswer)
+	if n := served.Body.Len(); n < directory.LargeAnswer {
+		t.Errorf("the answer has %d bytes, want %d at least", n, directory.LargeAnswer)
 	}
 	close(slow.resume)
 	sending.Wait()

@@ -1,7 +1,0 @@
-package scimapi
-
-// The limits of large answers.
-const (
-	LargeAnswer = largeAnswer
-	MaxSending  = maxSending
-)
