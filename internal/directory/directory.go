@@ -155,8 +155,8 @@ const (
 )
 
 // Send waits until an answer of that many bytes may be sent to a client of the principal's account, and returns a
-// function to call when it was sent: clients that read slowly keep their answers in memory. It returns an error with the
-// status 503 if the request's time ends first.
+// function to call when it was sent: clients that read slowly keep their answers in memory. It returns an error with
+// the status 503 if the request's time ends first.
 func (s *Service) Send(ctx context.Context, by *auth.Principal, size int) (sent func(), err error) {
 	if size < LargeAnswer {
 		return func() {}, nil
