@@ -39,7 +39,8 @@ const (
 var left = map[string]map[string]string{
 	"ApiToken": {"apiPath": "it depends on the server that answers",
 		"accessTokens": "the details of the event of a rotation have what changed"},
-	"User":      {"stores": "each membership has its own events"},
+	"User": {"stores": "each membership has its own events",
+		"provisionedBy": "it is the actor of the event of a change over SCIM"},
 	"StoreUser": {"apps": "a list"},
 	"Account": {"stores": "a list", "apps": "a list", "app": "a look-up", "apiTokens": "a list",
 		"apiToken": "a look-up", "users": "a list", "auditEvents": "a list",
