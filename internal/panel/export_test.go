@@ -18,8 +18,7 @@ func Routes() []Route {
 
 // Notice returns the message of a notice for a number, with its placeholders for names.
 func Notice(key string, n int) string {
-	q := &request{}
-	return q.noticeText(key, notice{N: n, Name: "{name}", Place: "{place}"})
+	return notice{N: n, Name: "{name}", Place: "{place}"}.text(key)
 }
 
 // SecretFields returns the names of the fields that are never kept.
