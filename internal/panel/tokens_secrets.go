@@ -76,10 +76,12 @@ func (h *tokenIssueHandler) newSecrets(q *request, p *tokenPlace, i token.Issued
 
 func (h *tokenDetailHandler) rotatedSecrets(q *request, p *tokenPlace, r token.Rotation) secretsPage {
 	at := p.Address(r.Token)
+	// With the same path and query, a link to #access would not leave the page.
+	done := at + "?tab=access#access"
 	return secretsPage{
 		Place: p, Token: h.describe(q, p, r.Token), Kind: "rotated", Files: filesShown(r.Files(h.publicURL)),
 		Shown: accessValues(h.publicURL, r.Token, r.AccessToken), Curl: curl(h.publicURL, r.Token, r.AccessToken),
-		Address: at, Done: at + "#access", PreviousEnds: r.PreviousExpiresAt,
+		Address: at, Done: done, PreviousEnds: r.PreviousExpiresAt,
 	}
 }
 
