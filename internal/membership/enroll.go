@@ -228,8 +228,7 @@ func (w editing) edit(ctx context.Context, before user.Person, e Edit) (user.Per
 	if len(details) > 0 {
 		after.UpdatedAt = w.now
 	}
-	if len(details) > 0 {
-		after.ProvisionedBy = w.by.ID
+	if after.ProvisionedBy = w.by.ID; len(details) > 0 || before.ProvisionedBy != after.ProvisionedBy {
 		if err := w.SaveMembers(ctx, []user.Membership{after.Membership()}); err != nil {
 			return user.Person{}, err
 		}
