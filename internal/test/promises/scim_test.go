@@ -123,7 +123,7 @@ func (n *node) scimChanges(ip, provider string) []auditCase {
 		{"removed again", member("remove"), event{}, 0},
 		{"a group created", send("POST", "/Groups", `{"displayName": "New"}`), event{}, 0},
 		{"spelled differently", patch(`{"op": "replace", "path": "userName", "value": "SCIM@acme.example"}`),
-			by.with("user.updated", "SCIM@acme.example"), 1},
+			event{}, 0},
 		{"renamed", patch(`{"op": "replace", "path": "userName", "value": "` + next + `"}`),
 			by.with("user.updated", next), 1},
 		{"searched", send("POST", "/.search", "{}"), event{}, 0},
