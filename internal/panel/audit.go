@@ -168,7 +168,7 @@ func actionsOf(name string) []audit.Action {
 	})
 }
 
-// actionLabel returns the label of what a name selects (actionsOf).
+// actionLabel returns the label of the actions that a name selects (actionsOf).
 func actionLabel(q *request, name string) string {
 	if slices.ContainsFunc(topics, func(each topic) bool { return each.Key == name }) {
 		return q.text("audit.topics." + name)

@@ -18,7 +18,7 @@ const lastCookie = "__Host-latchkey-last"
 const lastRemembered = time.Hour
 
 // lastSession is the session that a browser had last: whose it was, in which account, and its time limit. It is not a
-// credential. It says to whom a form that was sent after the session ended belongs.
+// credential. It identifies the owner of a form that was sent after the session ended.
 type lastSession struct {
 	Person, Account uuid.UUID
 	Ends            time.Time

@@ -26,7 +26,7 @@ type notice struct {
 	N int
 	// Name and Place fill the placeholders {name} and {place}.
 	Name, Place string
-	// Person is the visitor whom the notice is for, zero for one without a session. No other one sees it.
+	// Person is the only visitor who may see the notice, zero for a visitor without a session.
 	Person uuid.UUID
 	// Warns reports whether something did not work.
 	Warns bool
