@@ -164,6 +164,7 @@ func TestLogAfterRestore(t *testing.T) {
 				dbtest.Exec(t, url, "SELECT 1", damage)
 				agree()
 				agree()
+				dbtest.AwaitLog(t, db, w.Account.ID)
 				f := follower{log: db.Log(), account: w.Account.ID}
 				if err := f.read(t.Context(), paging.MaxSize); err != nil {
 					t.Fatal(err)
@@ -179,6 +180,7 @@ func TestLogAfterRestore(t *testing.T) {
 					t.Fatal(err)
 				}
 				revoke(t, db, one)
+				dbtest.AwaitLog(t, db, w.Account.ID)
 				if err := f.read(t.Context(), paging.MaxSize); err != nil {
 					t.Fatal(err)
 				}

@@ -110,6 +110,7 @@ func TestLogIsFollowed(t *testing.T) {
 	const writers, rounds = 32, 6
 	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
 		w := dbtest.Seed{}.Make(t, db)
+		dbtest.AwaitLog(t, db, w.Account.ID)
 		f := follower{log: db.Log(), account: w.Account.ID}
 		if err := f.read(t.Context(), paging.MaxSize); err != nil {
 			t.Fatal(err)
@@ -164,6 +165,7 @@ func TestLogIsFollowed(t *testing.T) {
 			})
 		}
 		err := writing.Wait()
+		dbtest.AwaitLog(t, db, w.Account.ID)
 		close(done)
 		if err := errors.Join(err, reading.Wait()); err != nil {
 			t.Fatal(err)
@@ -230,6 +232,7 @@ func TestSequencesOfManyEvents(t *testing.T) {
 				list[i].ID = uuid.Must(uuid.NewV7())
 			}
 		}
+		dbtest.AwaitLog(t, db, w.Account.ID)
 		f := follower{log: db.Log(), account: w.Account.ID}
 		if err := f.read(t.Context(), paging.MaxSize); err != nil {
 			t.Fatal(err)

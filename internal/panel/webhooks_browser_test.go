@@ -43,7 +43,7 @@ func TestWebhookFromFirstToLast(t *testing.T) {
 		b.miss(secret)
 		hook, _, _ := strings.Cut(b.at(), "?")
 		b.follow("Send test event")
-		b.see("A test event is on its way.")
+		b.see("A test event is on its way to ")
 		first := to.wait(t, 1)[0]
 		s.signedIn(s.OwnerEmail).until(hook, "Attempt 1: 200 OK")
 		b.open(hook)
@@ -148,7 +148,7 @@ func TestWebhooksWithoutScripts(t *testing.T) {
 		b.see("user.*")
 		b.miss("user.added")
 		b.follow("Send test event")
-		b.see("A test event is on its way.")
+		b.see("A test event is on its way to ")
 		to.wait(t, 1)
 		b.follow("Pause")
 		b.follow("Enable")
