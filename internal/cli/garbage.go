@@ -68,4 +68,5 @@ func liveHeap() uint64 {
 func freeStartup() {
 	runtime.GC()
 	debug.FreeOSMemory()
+	_ = releaseProgram() // without it the same pages stay mapped
 }
