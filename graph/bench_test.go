@@ -40,6 +40,7 @@ func newUsers(n int) fixedUsers {
 		p.page.Items = append(p.page.Items, paging.Item[user.User]{Key: id, Node: user.User{
 			ID: id, Email: fmt.Sprintf("person-%d@acme.example", i), FirstName: "Person",
 			LastName: fmt.Sprintf("Number %d", i), Locale: "en",
+			ExternalID: fmt.Sprintf("hr-%d", i), CreatedAt: time.Unix(1, 0), UpdatedAt: time.Unix(1, 0),
 		}})
 	}
 	return p
@@ -123,6 +124,12 @@ const listQuery = `query($first: Int!) {
 
 func BenchmarkList(b *testing.B) {
 	benchmark(b, newBench(b), repeatedly(b, listQuery, map[string]any{"first": 50}))
+}
+
+// BenchmarkListWithMembership also selects what the account records of the users.
+func BenchmarkListWithMembership(b *testing.B) {
+	query := strings.Replace(listQuery, "locale", "locale externalId createdAt updatedAt", 1)
+	benchmark(b, newBench(b), repeatedly(b, query, map[string]any{"first": 50}))
 }
 
 // BenchmarkListByHand is the same list from the same page, written with

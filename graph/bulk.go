@@ -82,11 +82,17 @@ func (r *Resolver) provisioned(ctx context.Context, report membership.Report) []
 		r.log.WarnContext(ctx, "bulk change of users stopped early", "error", report.Stopped)
 	}
 	var all []token.Token
-	var users []user.User
+	removed := map[uuid.UUID]bool{}
 	for _, item := range report.Items {
 		all = append(all, item.Review...)
+		if item.Action == membership.Removed && !report.DryRun {
+			removed[item.Person.ID] = true
+		}
+	}
+	var users []user.User
+	for _, item := range report.Items {
 		if item.Person != nil {
-			users = append(users, item.Person.User)
+			users = append(users, asNow(item.Person.User, removed))
 		}
 	}
 	node, person := r.view().Tokens(all), object.NewUsers(users)
@@ -97,7 +103,7 @@ func (r *Resolver) provisioned(ctx context.Context, report membership.Report) []
 			APITokensToReview: shownTokens(item.Review, node),
 		}
 		if item.Person != nil {
-			u := person(item.Person.User)
+			u := person(asNow(item.Person.User, removed))
 			shown[i].User = &u
 		}
 		if f := item.Fault; f != nil {
@@ -106,6 +112,14 @@ func (r *Resolver) provisioned(ctx context.Context, report membership.Report) []
 		}
 	}
 	return shown
+}
+
+// asNow returns a user of a report as the account has them after the report's removals.
+func asNow(u user.User, removed map[uuid.UUID]bool) user.User {
+	if removed[u.ID] {
+		return u.Former()
+	}
+	return u
 }
 
 func countsOf(r membership.Report) model.ProvisionCounts {

@@ -100,47 +100,22 @@ func (r *Resolver) userByID(ctx context.Context, id uuid.UUID) (*object.User, er
 	return &object.User{User: users[id]}, nil
 }
 
-// membership returns the user's membership in the principal's account. For a user
-// who was removed from it, it returns one without details, dated by the user's
-// creation.
-func (r *Resolver) membership(ctx context.Context, u *object.User) (user.Membership, error) {
-	by, err := auth.From(ctx)
-	if err != nil {
-		return user.Membership{}, err
-	}
-	found, err := r.membershipsWith(ctx, by, u)
-	if in, there := found[u.ID]; there || err != nil {
-		return in, err
-	}
-	return user.Membership{UserID: u.ID, JoinedAt: u.CreatedAt, UpdatedAt: u.CreatedAt}, nil
-}
-
-// membershipsWith returns the memberships of the user and its siblings in the principal's account, by user ID.
-func (r *Resolver) membershipsWith(ctx context.Context, by *auth.Principal,
-	u *object.User) (map[uuid.UUID]user.Membership, error) {
-	return object.Load(u.Siblings(), fieldKey{field: "membership"},
-		func(users []user.User) (map[uuid.UUID]user.Membership, error) {
-			return r.users.MembershipsByID(ctx, by, userKeys(users))
-		})
-}
-
 // provider returns the API token with which an identity provider keeps the user up to date, or nil if there is none.
 func (r *Resolver) provider(ctx context.Context, u *object.User) (*object.Actor, error) {
+	id := u.ProvisionedBy
+	if id == uuid.Nil {
+		return nil, nil //nolint:nilnil // no provider is null in the API
+	}
 	by, err := auth.From(ctx)
 	if err != nil {
-		return nil, err
-	}
-	members, err := r.membershipsWith(ctx, by, u)
-	id := members[u.ID].ProvisionedBy
-	if err != nil || id == uuid.Nil {
 		return nil, err
 	}
 	found, err := object.Load(u.Siblings(), fieldKey{field: "provisionedBy"},
-		func([]user.User) (map[uuid.UUID]token.Token, error) {
+		func(users []user.User) (map[uuid.UUID]token.Token, error) {
 			var ids []uuid.UUID
-			for _, in := range members {
-				if in.ProvisionedBy != uuid.Nil && !slices.Contains(ids, in.ProvisionedBy) {
-					ids = append(ids, in.ProvisionedBy)
+			for _, u := range users {
+				if u.Provisioned() && !slices.Contains(ids, u.ProvisionedBy) {
+					ids = append(ids, u.ProvisionedBy)
 				}
 			}
 			return r.tokens.TokensByID(ctx, by, ids)

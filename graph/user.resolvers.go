@@ -14,7 +14,6 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/user"
-	"time"
 
 	"github.com/google/uuid"
 )
@@ -123,24 +122,8 @@ func (r *storeResolver) Users(ctx context.Context, obj *object.Store, before *st
 	return pages[obj.ID], err
 }
 
-func (r *userResolver) ExternalID(ctx context.Context, obj *object.User) (*string, error) {
-	in, err := r.membership(ctx, obj)
-	if err != nil || in.ExternalID == "" {
-		return nil, err
-	}
-	return &in.ExternalID, nil
-}
-
 func (r *userResolver) ProvisionedBy(ctx context.Context, obj *object.User) (*object.Actor, error) {
 	return r.provider(ctx, obj)
-}
-
-func (r *userResolver) UpdatedAt(ctx context.Context, obj *object.User) (*time.Time, error) {
-	in, err := r.membership(ctx, obj)
-	if err != nil {
-		return nil, err
-	}
-	return &in.UpdatedAt, nil
 }
 
 func (r *userResolver) Stores(ctx context.Context, obj *object.User, before *string, after *string, first *int, last *int) (*object.UserStoreConnection, error) {

@@ -81,6 +81,29 @@ func TestRemoveUser(t *testing.T) {
 	})
 }
 
+// A removed user is shown without what the account recorded of the membership, each time the request names the user.
+func TestUsersOfARemoval(t *testing.T) {
+	const query = `mutation($in: DeprovisionUsersInput!) { account { deprovisionUsers(input: $in) { items { action
+		user { externalId updatedAt provisionedBy { id } } } } } }`
+	eachTenants(t, func(t *testing.T, w *tenants) {
+		w.place(t, w.home.Users[3], user.Membership{ExternalID: "hr-1", ProvisionedBy: w.robot.ID})
+		item := func(action, shown string) string { return `{"action": "` + action + `", "user": ` + shown + `}` }
+		answer := func(items string) string { return `{"account": {"deprovisionUsers": {"items": [` + items + `]}}}` }
+		is := `{"externalId": "hr-1", "updatedAt": "2026-03-04T12:00:00.123456Z", "provisionedBy": {"id": "<Robot>"}}`
+		was := `{"externalId": null, "updatedAt": "2026-01-02T03:04:05.678901Z", "provisionedBy": null}`
+		in := func(dryRun bool) map[string]any {
+			return map[string]any{"in": map[string]any{"dryRun": dryRun, "users": []any{
+				map[string]any{"email": "<user1.email>"}, map[string]any{"id": "<user1>"}}}}
+		}
+		w.run(t, []scenario{
+			{name: "dry run", by: w.robot, query: query, variables: in(true),
+				data: answer(item("REMOVED", is) + "," + item("UNCHANGED", is))},
+			{name: "removal", by: w.robot, query: query, variables: in(false),
+				data: answer(item("REMOVED", was) + "," + item("UNCHANGED", was))},
+		})
+	})
+}
+
 // The right to remove users does not include the right to see them.
 func TestRemovingIsNotSeeing(t *testing.T) {
 	const query = `mutation($in: DeprovisionUsersInput!) { account { deprovisionUsers(input: $in) { items { email action %s } } } }`

@@ -114,7 +114,7 @@ func TestProvisionedBy(t *testing.T) {
 		w.statements.Take()
 		w.ask(t, w.home.Account.ID, w.robot, w.fill(query), nil)
 		statements := w.statements.Take()
-		check.Equal(t, len(statements), 3, "statements, for users, memberships and tokens:\n%s",
+		check.Equal(t, len(statements), 2, "statements, for users and tokens:\n%s",
 			strings.Join(statements, "\n"))
 		_, err := w.Memberships.ManageByHand(t.Context(), w.owner, user.Ref{Email: new(one)})
 		check.Equal(t, err, nil, "manage a user by hand")

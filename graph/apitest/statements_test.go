@@ -37,7 +37,7 @@ func TestStatements(t *testing.T) {
 			b: users(last: 1) { edges { node { email } } collectionInfo { totalItems } }
 			c: users(first: 1) { edges { node { email } } } } } } } }`, 4},
 		{"users, with all fields", `{ account { users(filter: {search: "user1"}) { edges { node { email externalId createdAt updatedAt
-			stores { edges { node { role permissions store { name owner { email } } } } collectionInfo { totalItems } } } } } } }`, 6},
+			stores { edges { node { role permissions store { name owner { email } } } } collectionInfo { totalItems } } } } } } }`, 5},
 		{"users of stores, and their roles",
 			`{ account { stores(first: 250) { edges { node { users { edges { node { email role } } } } } } } }`, 2},
 		{"users, filtered, and their count",

@@ -941,9 +941,11 @@ var plainTypes = plain.Types{
 			"firstName":     {Number: 3},
 			"lastName":      {Number: 4},
 			"locale":        {Number: 5},
-			"pending":       {Number: 6},
-			"deactivatedAt": {Number: 7},
-			"createdAt":     {Number: 8},
+			"externalId":    {Number: 6},
+			"pending":       {Number: 7},
+			"deactivatedAt": {Number: 8},
+			"createdAt":     {Number: 9},
+			"updatedAt":     {Number: 10},
 		},
 	},
 	"UserChange": {
@@ -4558,16 +4560,29 @@ func (ec *executionContext) plainUser(ctx context.Context, b []byte, sel plain.S
 		case 5: // locale
 			b = plain.AppendString(b, obj.Locale)
 
-		case 6: // pending
+		case 6: // externalId
+			v := obj.External()
+			if v == nil {
+				b = plain.AppendNull(b)
+			} else {
+				b = plain.AppendString(b, *v)
+			}
+
+		case 7: // pending
 			b = strconv.AppendBool(b, obj.Pending)
 
-		case 7: // deactivatedAt
+		case 8: // deactivatedAt
 			if b, ok = scalar.AppendDateTime(b, obj.DeactivatedAt); !ok {
 				b = plain.AppendNull(b)
 			}
 
-		case 8: // createdAt
+		case 9: // createdAt
 			if b, ok = scalar.AppendDateTime(b, obj.CreatedAt); !ok {
+				return b, false
+			}
+
+		case 10: // updatedAt
+			if b, ok = scalar.AppendDateTime(b, obj.UpdatedAt); !ok {
 				return b, false
 			}
 

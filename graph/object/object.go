@@ -110,6 +110,9 @@ func (u User) Siblings() *Siblings[user.User] {
 	return u.siblings
 }
 
+// External is the user's external ID, nil if there is none.
+func (u User) External() *string { return optional(u.ExternalID) }
+
 // IsNode marks a Node.
 func (User) IsNode() {}
 

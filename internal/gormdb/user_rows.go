@@ -35,17 +35,20 @@ type recordRow struct {
 	FirstName  string    `sql:"a"`
 	LastName   string    `sql:"a"`
 	Locale     string    `sql:"a"`
+	ExternalID string    `sql:"coalesce(a.external_id, '')"`
 	CreatedAt  instant   `sql:"u"`
+	UpdatedAt  instant   `sql:"a"`
 	AcceptedAt instant   `sql:"a"`
 
-	DeactivatedAt instant `sql:"a"`
+	DeactivatedAt instant       `sql:"a"`
+	ProvisionedBy uuid.NullUUID `sql:"a"`
 }
 
 func (r recordRow) user() user.User {
 	return user.User{
 		ID: r.ID, Email: r.Email, FirstName: r.FirstName, LastName: r.LastName, Locale: r.Locale,
-		CreatedAt: r.CreatedAt.Time,
-		Pending:   r.AcceptedAt.IsZero(), DeactivatedAt: r.DeactivatedAt.Time,
+		ExternalID: r.ExternalID, CreatedAt: r.CreatedAt.Time, UpdatedAt: r.UpdatedAt.Time,
+		Pending: r.AcceptedAt.IsZero(), DeactivatedAt: r.DeactivatedAt.Time, ProvisionedBy: r.ProvisionedBy.UUID,
 	}
 }
 
@@ -126,17 +129,12 @@ func (r placeRow) place() user.StorePlace {
 
 // personRow is an account's record of a user, with the membership. It is read from the tables of a recordRow.
 type personRow struct {
-	Record     recordRow `gorm:"embedded"`
-	ExternalID string    `sql:"coalesce(a.external_id, '')"`
-	JoinedAt   instant   `sql:"a.created_at"`
-	UpdatedAt  instant   `sql:"a"`
-
-	ProvisionedBy uuid.NullUUID `sql:"a"`
+	Record   recordRow `gorm:"embedded"`
+	JoinedAt instant   `sql:"a.created_at"`
 }
 
 func (r personRow) person() user.Person {
-	return user.Person{User: r.Record.user(), Member: true, ExternalID: r.ExternalID, JoinedAt: r.JoinedAt.Time,
-		UpdatedAt: r.UpdatedAt.Time, ProvisionedBy: r.ProvisionedBy.UUID}
+	return user.Person{User: r.Record.user(), Member: true, JoinedAt: r.JoinedAt.Time}
 }
 
 var (

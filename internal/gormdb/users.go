@@ -44,6 +44,7 @@ func (u users) UsersByID(ctx context.Context, accountID uuid.UUID, ids []uuid.UU
 var joinedColumns = columnsOf[recordRow](map[string]string{
 	"first_name": "coalesce(a.first_name, u.first_name)", "last_name": "coalesce(a.last_name, u.last_name)",
 	"locale":      "coalesce(a.locale, u.locale)",
+	"updated_at":  "coalesce(a.updated_at, u.created_at)",
 	"accepted_at": "CASE WHEN a.user_id IS NULL THEN u.created_at ELSE a.accepted_at END",
 }).list()
 

@@ -53,9 +53,8 @@ func TestChangeUsers(t *testing.T) {
 			var members []user.Membership
 			places := map[uuid.UUID][]user.Place{}
 			for i, u := range fresh {
-				u.Pending = true
-				p := user.Person{User: u.User, Member: true, ExternalID: fmt.Sprintf("hr-%d", i), JoinedAt: noon,
-					UpdatedAt: later(time.Hour)}
+				u.Pending, u.ExternalID, u.UpdatedAt = true, fmt.Sprintf("hr-%d", i), later(time.Hour)
+				p := user.Person{User: u.User, Member: true, JoinedAt: noon}
 				p.Places = []user.Place{{ID: uuid.Must(uuid.NewV7()), StoreID: w.Stores[i%2].ID, Status: user.Active,
 					Permissions: []string{"Add_Brands"}, UpdatedAt: noon}}
 				want[u.ID], places[u.ID] = p, p.Places

@@ -10,29 +10,6 @@ import (
 	"latchkey/internal/user"
 )
 
-// MembershipsByID returns the users' memberships in the account.
-func (u users) MembershipsByID(ctx context.Context, accountID uuid.UUID,
-	ids []uuid.UUID) (map[uuid.UUID]user.Membership, error) {
-	var rows []struct {
-		UserID               uuid.UUID
-		ExternalID           string
-		CreatedAt, UpdatedAt instant
-		ProvisionedBy        uuid.NullUUID
-	}
-	err := u.engine.reader(ctx).Table("account_users").Where("account_id = ? AND user_id IN ?", accountID, ids).
-		Select("user_id, coalesce(external_id, '') AS external_id, created_at, updated_at, provisioned_by").
-		Scan(&rows).Error
-	if err != nil {
-		return nil, failed(ctx, "read the users' memberships", err)
-	}
-	found := make(map[uuid.UUID]user.Membership, len(rows))
-	for _, r := range rows {
-		found[r.UserID] = user.Membership{UserID: r.UserID, ExternalID: r.ExternalID, JoinedAt: r.CreatedAt.Time,
-			UpdatedAt: r.UpdatedAt.Time, ProvisionedBy: r.ProvisionedBy.UUID}
-	}
-	return found, nil
-}
-
 // storeOfPlace joins the store of a place, store_users AS m.
 const storeOfPlace = "JOIN stores AS s ON s.account_id = m.account_id AND s.id = m.store_id"
 

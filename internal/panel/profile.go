@@ -77,11 +77,7 @@ func (h *profileHandler) show(q *request, status int, names, password *form) err
 		shown.Names.Values.Set("lastName", me.LastName)
 		shown.Names.Values.Set("locale", me.Locale)
 	}
-	in, err := h.users.MembershipsByID(q.r.Context(), q.by, []uuid.UUID{q.by.ID})
-	if err != nil {
-		return err
-	}
-	if in[q.by.ID].ProvisionedBy != uuid.Nil {
+	if me.Provisioned() {
 		shown.Provisioned = &me
 	}
 	if shown.Sessions, err = h.sessions(q); err != nil {

@@ -213,10 +213,6 @@ func (h *userHandler) rows(q *request, p userListPage, users []user.User) ([]use
 	if err != nil {
 		return nil, err
 	}
-	members, err := h.users.MembershipsByID(ctx, q.by, ids)
-	if err != nil {
-		return nil, err
-	}
 	rows := make([]userRow, len(users))
 	for i, u := range users {
 		row := userRow{
@@ -224,8 +220,7 @@ func (h *userHandler) rows(q *request, p userListPage, users []user.User) ([]use
 			AccountOwner: u.ID == q.account.OwnerID, Places: places[u.ID],
 		}
 		if p.All {
-			row.ExternalID = members[u.ID].ExternalID
-			row.Provisioned = members[u.ID].ProvisionedBy != uuid.Nil
+			row.ExternalID, row.Provisioned = u.ExternalID, u.Provisioned()
 		}
 		row.Status, row.LastSignIn = statusOf(row.Places, row.AccountOwner)
 		if standing := u.Standing(); standing != user.StandingActive {
@@ -234,7 +229,7 @@ func (h *userHandler) rows(q *request, p userListPage, users []user.User) ([]use
 		if l, there := invitations[u.ID]; there {
 			row.Status, row.InvitedUntil = "invited", q.shortDay(l.ExpiresAt)
 		}
-		h.offer(q, &row, u, members[u.ID])
+		h.offer(q, &row, u)
 		if len(row.Places) > placesShown {
 			row.Places = row.Places[:placesShown]
 		}
@@ -245,11 +240,11 @@ func (h *userHandler) rows(q *request, p userListPage, users []user.User) ([]use
 }
 
 // offer sets what the visitor can do with the user of a row. The user's page offers more.
-func (h *userHandler) offer(q *request, row *userRow, u user.User, in user.Membership) {
+func (h *userHandler) offer(q *request, row *userRow, u user.User) {
 	owns := row.AccountOwner || slices.ContainsFunc(row.Places,
 		func(p user.StorePlace) bool { return p.Store.OwnerID == u.ID })
 	row.MayRemove = !owns && membership.MayRemove(q.by, false) == nil
-	row.MayDeactivate = row.MayRemove && u.Standing() == user.StandingActive && in.ProvisionedBy == uuid.Nil
+	row.MayDeactivate = row.MayRemove && u.Standing() == user.StandingActive && !u.Provisioned()
 	if u.Standing() == user.StandingPending && !row.You {
 		p := user.Profile{Person: user.Person{User: u}, In: row.Places}
 		if _, denied := mayInvite(q, p); denied == nil {

@@ -20,7 +20,7 @@ type Membership struct {
 	ExternalID string
 	JoinedAt   time.Time
 	UpdatedAt  time.Time
-	// ProvisionedBy is that of Person.
+	// ProvisionedBy is that of User.
 	ProvisionedBy uuid.UUID
 }
 

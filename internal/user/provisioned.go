@@ -8,7 +8,7 @@ import (
 )
 
 // Provisioned reports whether an identity provider keeps the user up to date.
-func (p Person) Provisioned() bool { return p.ProvisionedBy != uuid.Nil }
+func (u User) Provisioned() bool { return u.ProvisionedBy != uuid.Nil }
 
 // CheckByHand returns fault.Conflict if the principal is a session and an identity provider keeps the user up to date.
 // The provider would overwrite what is changed by hand. API tokens are not bound by it: they change users of an account

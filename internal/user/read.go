@@ -108,13 +108,6 @@ func (s *Service) MembersByID(ctx context.Context, by *auth.Principal, ids []uui
 	return s.repo.MembersByID(ctx, by.AccountID, ids)
 }
 
-// MembershipsByID returns the account memberships of the users with the IDs who
-// are in the principal's account.
-func (s *Service) MembershipsByID(ctx context.Context, by *auth.Principal, ids []uuid.UUID) (map[uuid.UUID]Membership,
-	error) {
-	return s.repo.MembershipsByID(ctx, by.AccountID, ids)
-}
-
 // Users returns a page of the users of the principal's account that the filter
 // selects. It returns fault.Invalid with every field of the filter or page
 // request that breaks a rule.

@@ -17,8 +17,8 @@ import (
 func TestReviewOfManyTokens(t *testing.T) {
 	name := strings.Repeat("<", MaxName) // encoded as six bytes each
 	p := Person{User: User{ID: uuid.New(), Email: strings.Repeat("<", MaxEmail), FirstName: name, LastName: name,
-		Locale: strings.Repeat("a", MaxLocale), CreatedAt: time.Now(), DeactivatedAt: time.Now()}, ExternalID: name,
-		UpdatedAt: time.Now()}
+		Locale: strings.Repeat("a", MaxLocale), CreatedAt: time.Now(), DeactivatedAt: time.Now(), ExternalID: name,
+		UpdatedAt: time.Now()}}
 	var known []KnownToken
 	for i := range maxListedTokens + 3 {
 		known = append(known, KnownToken{ID: uuid.New(), Name: fmt.Sprintf("token %d", i)})

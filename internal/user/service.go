@@ -27,9 +27,6 @@ type Repository interface {
 	Account(ctx context.Context, id uuid.UUID) (account.Account, error)
 	// MembersByID returns the users with the IDs who are in the account.
 	MembersByID(ctx context.Context, accountID uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]User, error)
-	// MembershipsByID returns the account memberships of the users with the
-	// IDs.
-	MembershipsByID(ctx context.Context, accountID uuid.UUID, ids []uuid.UUID) (map[uuid.UUID]Membership, error)
 	// Users returns a page of the account's users that the filter selects.
 	Users(ctx context.Context, accountID uuid.UUID, f Filter, w paging.Window) (paging.Page[User], error)
 	CountUsers(ctx context.Context, accountID uuid.UUID, f Filter) (int64, error)

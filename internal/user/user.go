@@ -28,14 +28,29 @@ type User struct {
 	FirstName string
 	LastName  string
 	// Locale is a BCP 47 language tag, such as "en" or "de".
-	Locale    string
-	CreatedAt time.Time
+	Locale string
+	// ExternalID is the user's ID in the account's other system, unique in the
+	// account, or empty.
+	ExternalID string
+	CreatedAt  time.Time
+	// UpdatedAt is when a field of the user in this account last changed. For a
+	// user who was removed from the account, it is CreatedAt.
+	UpdatedAt time.Time
 	// Pending reports that the user has not accepted the membership yet. A
 	// pending membership gives no rights.
 	Pending bool
 	// DeactivatedAt is when the membership was deactivated, or zero if it is not. A
 	// deactivated membership gives no rights. Its store memberships stay recorded.
 	DeactivatedAt time.Time
+	// ProvisionedBy is the API token with which an identity provider last created or
+	// changed the user over SCIM, or zero.
+	ProvisionedBy uuid.UUID
+}
+
+// Former returns the user as one who was removed from the account.
+func (u User) Former() User {
+	u.ExternalID, u.UpdatedAt, u.ProvisionedBy = "", u.CreatedAt, uuid.Nil
+	return u
 }
 
 // Deactivated reports whether the membership in the account is deactivated.
@@ -110,16 +125,8 @@ type Person struct {
 
 	// Member reports whether the user is in the account. If not, the following
 	// fields are zero.
-	Member bool
-	// ExternalID is the user's ID in the account's other system, unique in the
-	// account, or empty.
-	ExternalID string
-	JoinedAt   time.Time
-	// UpdatedAt is when a field of the user in this account last changed.
-	UpdatedAt time.Time
-	// ProvisionedBy is the API token with which an identity provider last created or
-	// changed the user over SCIM, or zero.
-	ProvisionedBy uuid.UUID
+	Member   bool
+	JoinedAt time.Time
 	// Places are the memberships in the account's stores, sorted by ID.
 	Places []Place
 }

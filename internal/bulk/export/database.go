@@ -22,7 +22,7 @@ type database struct {
 	by    *auth.Principal
 }
 
-// page reads a page with three statements: users, their account roles and their stores.
+// page reads a page of users and their stores.
 func (d database) page(ctx context.Context, f user.Filter, after string) ([]Person, string, error) {
 	size := paging.MaxSize
 	request := paging.Request{First: &size}
@@ -37,17 +37,13 @@ func (d database) page(ctx context.Context, f user.Filter, after string) ([]Pers
 	for i, item := range listed.Items {
 		ids[i] = item.Key
 	}
-	in, err := d.users.MembershipsByID(ctx, d.by, ids)
-	if err != nil {
-		return nil, "", err
-	}
 	places, err := d.places(ctx, ids)
 	if err != nil {
 		return nil, "", err
 	}
 	all := make([]Person, len(ids))
 	for i, item := range listed.Items {
-		all[i] = personOf(item.Node, in[item.Key], places[item.Key])
+		all[i] = personOf(item.Node, places[item.Key])
 	}
 	next := ""
 	if listed.HasNext && len(ids) > 0 {
@@ -84,14 +80,14 @@ func (d database) places(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID][]
 	return all, nil
 }
 
-func personOf(u user.User, in user.Membership, places []user.StorePlace) Person {
+func personOf(u user.User, places []user.StorePlace) Person {
 	p := Person{
 		ID: user.IDPrefix + u.ID.String(), Email: u.Email, FirstName: u.FirstName, LastName: u.LastName,
 		Locale:    u.Locale,
-		CreatedAt: u.CreatedAt, UpdatedAt: in.UpdatedAt, Stores: make([]Place, len(places)),
+		CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt, Stores: make([]Place, len(places)),
 	}
-	if in.ExternalID != "" {
-		p.ExternalID = &in.ExternalID
+	if u.ExternalID != "" {
+		p.ExternalID = &u.ExternalID
 	}
 	for i, place := range places {
 		p.Stores[i] = Place{

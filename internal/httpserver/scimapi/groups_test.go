@@ -42,9 +42,10 @@ func (d *directories) addUsers(t *testing.T, n int) []string {
 				Email:     fmt.Sprintf("member%d@corp.example", i),
 				Locale:    "en",
 				CreatedAt: d.Clock.Now(),
+				UpdatedAt: d.Clock.Now(),
 			}
 			created[i] = user.NewUser{User: u}
-			members[i] = user.Person{User: u, JoinedAt: d.Clock.Now(), UpdatedAt: d.Clock.Now()}.Membership()
+			members[i] = user.Person{User: u, JoinedAt: d.Clock.Now()}.Membership()
 		}
 		if err := c.CreateUsers(t.Context(), created); err != nil {
 			return err

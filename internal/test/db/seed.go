@@ -75,7 +75,7 @@ func (s Seed) build() World {
 		return user.User{
 			ID: uuid.Must(uuid.NewV7()), Email: role + "@" + unique + ".Example", FirstName: "First " + role,
 			LastName: "Last " + role,
-			Locale:   "en", CreatedAt: s.At,
+			Locale:   "en", CreatedAt: s.At, UpdatedAt: s.At,
 		}
 	}
 	w := World{Owner: person("owner"), Members: map[uuid.UUID][]user.StoreMember{}}
