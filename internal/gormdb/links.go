@@ -16,7 +16,8 @@ import (
 
 func noLink() *fault.Error { return signin.ErrNoLink() }
 
-// SaveLink inserts a link, and deletes the links that it replaces and expired ones.
+// SaveLink inserts a link, and deletes the links that it replaces and expired ones. It keeps expired invitations of
+// accounts: one for each user, until the account sends another or the user accepts or is removed.
 func (s signIns) SaveLink(ctx context.Context, by auth.Actor, l signin.Link, digest secret.KeyedDigest,
 	own []audit.Event) error {
 	row := linkRow{
@@ -30,7 +31,8 @@ func (s signIns) SaveLink(ctx context.Context, by auth.Actor, l signin.Link, dig
 		if err := holdInvited(tx, l); err != nil {
 			return err
 		}
-		replaced := tx.Where("expires_at <= ?", instant{l.CreatedAt})
+		replaced := tx.Where("expires_at <= ? AND (purpose <> ? OR account_id IS NULL)", instant{l.CreatedAt},
+			string(signin.Invitation))
 		if l.UserID != uuid.Nil {
 			// An invitation of one account does not replace that of another.
 			replaced = replaced.Or("user_id = ? AND purpose = ? AND coalesce(CAST(account_id AS text), '') = ?",
@@ -109,16 +111,16 @@ type invitationRow struct {
 	Link   linkRow `gorm:"embedded"`
 }
 
-// Invitations returns the newest invitation of each user. A link that was shown has the user's id, and one that was
+// Invitations returns the invitation of each user that expires last. A link that was shown has the user's id, and one that was
 // mailed that of the person with the same address.
-func (s signIns) Invitations(ctx context.Context, accountID uuid.UUID, userIDs []uuid.UUID,
-	at time.Time) (map[uuid.UUID]signin.Link, error) {
+func (s signIns) Invitations(ctx context.Context, accountID uuid.UUID,
+	userIDs []uuid.UUID) (map[uuid.UUID]signin.Link, error) {
 	const of = "SELECT m.user_id AS member, l.* FROM account_users AS m JOIN links AS l ON l.account_id = m.account_id" +
 		" AND l.user_id IN (m.user_id, (SELECT p.id FROM users AS p WHERE p.email_folded = m.email_folded))" +
-		" WHERE m.account_id = ? AND m.user_id IN ? AND m.accepted_at IS NULL AND l.purpose = ? AND l.expires_at > ?" +
-		" ORDER BY l.created_at"
+		" WHERE m.account_id = ? AND m.user_id IN ? AND m.accepted_at IS NULL AND l.purpose = ?" +
+		" ORDER BY l.expires_at"
 	var rows []invitationRow
-	err := s.engine.reader(ctx).Raw(of, accountID, userIDs, string(signin.Invitation), instant{at}).Scan(&rows).Error
+	err := s.engine.reader(ctx).Raw(of, accountID, userIDs, string(signin.Invitation)).Scan(&rows).Error
 	found := make(map[uuid.UUID]signin.Link, len(rows))
 	for _, r := range rows {
 		found[r.Member] = r.Link.link()

@@ -146,6 +146,9 @@ func admits(d dialect, accountID uuid.UUID, f user.Filter) *members {
 	if f.Standing != "" {
 		c.standing(f)
 	}
+	if f.Role != "" {
+		c.role(f)
+	}
 	c.filters = c.filters || len(c.args) > 1 || f.WithoutStores || f.Standing != ""
 	return c
 }
@@ -166,6 +169,30 @@ func (c *members) standing(f user.Filter) {
 	}
 	c.where.WriteString(" AND EXISTS (SELECT 1 FROM account_users AS a WHERE a.account_id = m.account_id" +
 		" AND a.user_id = m.user_id AND " + condition + ")")
+}
+
+// role adds the condition of the filter's role. The column permissions is in alphabetical order.
+func (c *members) role(f user.Filter) {
+	c.where.WriteString(" AND EXISTS (SELECT 1 FROM store_users AS p JOIN stores AS s ON s.account_id = p.account_id" +
+		" AND s.id = p.store_id WHERE p.account_id = m.account_id AND p.user_id = m.user_id")
+	if f.StoreID != uuid.Nil {
+		c.and("p.store_id = ", f.StoreID)
+	}
+	switch f.Role {
+	case user.StoreOwner:
+		c.where.WriteString(" AND s.owner_id = p.user_id)")
+	case user.Custom:
+		sets := []string{""}
+		for _, r := range user.Roles() {
+			if r != user.StoreOwner && r != user.Custom {
+				sets = append(sets, strings.Join(r.Permissions(), " "))
+			}
+		}
+		c.where.WriteString(" AND s.owner_id <> p.user_id AND p.permissions NOT IN (" + c.list(sets) + "))")
+	default:
+		c.and("s.owner_id <> p.user_id AND p.permissions = ", strings.Join(f.Role.Permissions(), " "))
+		c.where.WriteString(")")
+	}
 }
 
 // among adds the condition that the membership belongs to a user that statement finds. The statement ends in a

@@ -106,6 +106,49 @@ func TestUsersFiltered(t *testing.T) {
 	})
 }
 
+// A filter by role selects the members with exactly its permissions in the store, or in any.
+func TestUsersByRole(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w := dbtest.Seed{Users: 4, Stores: 2, MembersPerStore: 4, StoreOwner: true}.Make(t, db)
+		here, there := w.Stores[0].ID, w.Stores[1].ID
+		places := map[uuid.UUID][]user.Place{}
+		for i, permissions := range [][]string{
+			user.StoreAdministrator.Permissions(), user.SalesStaff.Permissions(), {"Add_Orders"}, nil,
+		} {
+			in := w.Members[here][i]
+			in.Permissions = permissions
+			places[in.User.ID] = []user.Place{in.Place}
+		}
+		places[w.StoreOwner.ID] = []user.Place{{ID: uuid.Must(uuid.NewV7()), StoreID: here, Status: user.Active,
+			Permissions: user.SalesStaff.Permissions(), UpdatedAt: noon}}
+		change(t, db, w, func(c user.Change) error { return c.SavePlaces(t.Context(), places) })
+		members := make([]user.User, len(w.Members[here]))
+		for i, m := range w.Members[here] {
+			members[i] = m.User
+		}
+		for _, tc := range []struct {
+			role user.Role
+			in   uuid.UUID
+			want []user.User
+		}{
+			{user.StoreOwner, here, []user.User{w.StoreOwner}},
+			{user.StoreOwner, there, nil},
+			{user.StoreAdministrator, here, members[:1]},
+			{user.SalesStaff, uuid.Nil, members[1:2]},
+			{user.SalesStaff, there, nil},
+			{user.SalesManager, here, nil},
+			{user.Custom, here, members[2:3]},
+			{user.Custom, uuid.Nil, members},
+		} {
+			f := user.Filter{Role: tc.role, StoreID: tc.in}
+			same(t, fmt.Sprint(tc.role, " in ", tc.in), walkUsers(t, db, w, f, paging.Window{Size: 50}), newestFirst(tc.want))
+			if n, err := db.Users().CountUsers(t.Context(), w.Account.ID, f); err != nil || n != int64(len(tc.want)) {
+				t.Errorf("CountUsers(%+v) = %d, %v, want %d", f, n, err, len(tc.want))
+			}
+		}
+	})
+}
+
 // A user that a token created, added, gave permissions or reactivated is granted by that token. A user that it only
 // deactivated or renamed is not.
 func TestUsersGrantedBy(t *testing.T) {

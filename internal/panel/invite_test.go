@@ -11,6 +11,7 @@ import (
 
 	"latchkey/internal/signin"
 	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
 )
 
 // An invited user sets a password with the link and gets the chosen permissions.
@@ -58,6 +59,13 @@ func TestInvite(t *testing.T) {
 		again := owner.submit(list, "Resend invitation").wants(http.StatusOK, "Send this link to the user.")
 		_, link, _ = strings.Cut(again.text(), s.URL)
 		link, _, _ = strings.Cut(link, " ")
+		dbtest.Exec(t, s.database, "UPDATE links SET expires_at = created_at", "UPDATE links SET expires_at = created_at")
+		owner.get(at).wants(http.StatusOK, "Dora Dahl Invitation expired").wants(http.StatusOK, "no longer works. Send it again.")
+		list = owner.get(s.page("/users?status=pending")).wants(http.StatusOK, "Acme US: Sales staff Invitation expired")
+		again = owner.submit(list, "Resend the invitation of Dora Dahl").wants(http.StatusOK, "Send this link to the user.")
+		_, link, _ = strings.Cut(again.text(), s.URL)
+		link, _, _ = strings.Cut(link, " ")
+		owner.get(s.page("/users")).wants(http.StatusOK, "Invited · expires "+nextWeek()).lacks("Invitation expired")
 		question := owner.get(linkCalled(t, owner.get(at), "Withdraw invitation"))
 		question.wants(http.StatusOK, "Withdraw the invitation of Dora Dahl?").lacks("API tokens to review")
 		owner.submit(question, "Withdraw invitation").goes(s.page("/users")).notes("invitation_withdrawn", 1)

@@ -38,8 +38,10 @@ type userPage struct {
 	Provider *shownProvider
 	// InviteForm is the ID of the form that creates a link to sign in, empty if the visitor may not.
 	InviteForm string
-	// Invitation is the invitation of a pending user that still works, nil if there is none.
+	// Invitation is the newest invitation of a pending user, nil if there is none. Expired reports whether it has
+	// expired.
 	Invitation *signin.Link
+	Expired    bool
 }
 
 func detailsForm(p user.Profile) *form {
@@ -91,7 +93,7 @@ func (h *userHandler) show(q *request, status int, p user.Profile, details, add 
 			return err
 		}
 		if l, there := invitations[p.ID]; there {
-			shown.Invitation = &l
+			shown.Invitation, shown.Expired = &l, !q.now().Before(l.ExpiresAt)
 		}
 	}
 	if shown.Stores, err = h.storesToAdd(q, p); err != nil {

@@ -39,8 +39,9 @@ type userListPage struct {
 	State    userListState
 	Filters  []filterLink
 	Columns  []column
-	// Stores are the stores that the account's list can be limited to.
+	// Stores are the stores that the account's list can be limited to, and Roles the roles of any list.
 	Stores []account.Store
+	Roles  []user.Role
 	Errors []string
 	Total  int64
 	Rows   []userRow
@@ -70,7 +71,8 @@ type userRow struct {
 	// Places are the first of the user's stores, and More is the number of the others.
 	Places []user.StorePlace
 	More   int
-	// Status is the key of a message. InvitedUntil is the day on which the user's invitation expires, or empty.
+	// Status is the key of a message. InvitedUntil is the day on which the user's invitation expires, empty if there is
+	// none or it has expired.
 	// LastSignIn is zero if the user never signed in.
 	Status, InvitedUntil string
 	LastSignIn           time.Time
@@ -79,6 +81,9 @@ type userRow struct {
 	InviteForm               string
 	MayRemove, MayDeactivate bool
 }
+
+// Resend reports whether the row offers to send an invitation that has expired again.
+func (r userRow) Resend() bool { return r.Status == "expired" && r.InviteForm != "" }
 
 // Others returns the number of stores that the row does not show beside the first one.
 func (r userRow) Others() int { return len(r.Places) + r.More - 1 }
@@ -130,7 +135,7 @@ func (h *userHandler) store(q *request, what auth.Permission) (account.Store, er
 }
 
 func (h *userHandler) showList(q *request, p userListPage, f user.Filter) error {
-	p.In, p.State = q.address("/users"), userListStateOf(q)
+	p.In, p.State, p.Roles = q.address("/users"), userListStateOf(q), user.Roles()
 	f.Search = p.State.Search
 	if user.MayCreate(q.by) == nil && (p.Store == nil || user.MayIn(q.by, p.Store.ID, auth.AddUsers) == nil) {
 		p.Invite = p.In + "/invite"
@@ -227,7 +232,10 @@ func (h *userHandler) rows(q *request, p userListPage, users []user.User) ([]use
 			row.Status = string(standing)
 		}
 		if l, there := invitations[u.ID]; there {
-			row.Status, row.InvitedUntil = "invited", q.shortDay(l.ExpiresAt)
+			row.Status = "expired"
+			if q.now().Before(l.ExpiresAt) {
+				row.Status, row.InvitedUntil = "invited", q.shortDay(l.ExpiresAt)
+			}
 		}
 		h.offer(q, &row, u)
 		if len(row.Places) > placesShown {

@@ -1,6 +1,7 @@
 package panel
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,6 +25,7 @@ var userFilters = []struct {
 // last are first.
 type userListState struct {
 	Search, Status, Store string
+	Role                  user.Role
 	sort                  user.Sort
 	descending            bool
 	page                  int
@@ -37,6 +39,9 @@ func userListStateOf(q *request) userListState {
 		if f.key == query.Get("status") {
 			s.Status = f.key
 		}
+	}
+	if role := user.Role(query.Get("role")); slices.Contains(user.Roles(), role) {
+		s.Role = role
 	}
 	if by := user.Sort(query.Get("sort")); by == user.ByName || by == user.ByLastSignIn {
 		s.sort, s.descending = by, query.Get("order") == "down"
@@ -59,10 +64,13 @@ func (s userListState) Order() string {
 }
 
 // Filtered reports whether the list is limited to some users.
-func (s userListState) Filtered() bool { return s.Search != "" || s.Status != "all" || s.Store != "" }
+func (s userListState) Filtered() bool {
+	return s.Search != "" || s.Status != "all" || s.Store != "" || s.Role != ""
+}
 
-// limit sets the fields of the filter that depend on the status.
+// limit sets the fields of the filter that depend on the status and the role.
 func (s userListState) limit(f *user.Filter) {
+	f.Role = s.Role
 	for _, each := range userFilters {
 		if each.key == s.Status {
 			f.Standing, f.WithoutStores = each.standing, each.withoutStores

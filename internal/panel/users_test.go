@@ -84,13 +84,16 @@ func TestPeopleFilteredAndSorted(t *testing.T) {
 		s.run("email,first_name,last_name\nzoe@acme.example,,\n", "user", "provision", "--account", s.Account, "--file",
 			"-", "--format", "csv")
 		all := owner.get(s.page("/users"))
-		pending := owner.get(linkCalled(t, all, "Invited")).wants(http.StatusOK, "1 user found").lacks(ana)
+		pending := owner.get(linkCalled(t, all, "Not accepted")).wants(http.StatusOK, "1 user found").lacks(ana)
 		pending.wants(http.StatusOK, "zoe@acme.example In no store Pending")
 		owner.get(linkCalled(t, pending, "Deactivated")).wants(http.StatusOK, "No users match.")
 		owner.get(linkCalled(t, pending, "In no store")).wants(http.StatusOK, "zoe@acme.example").lacks(ana)
 		owner.get(s.page("/users?store=acme1us&status=active")).wants(http.StatusOK, ben).lacks(chloe)
 		owner.get(s.page("/users?store=acme1us&q=ana")).wants(http.StatusOK, "1 user found").lacks(ben)
 		owner.get(s.page("/users?store=acme1us")).lacks("In no store")
+		owner.get(s.page("/users?role=STORE_OWNER")).wants(http.StatusOK, "Acme EU: Store owner").lacks(ana)
+		owner.get(s.page("/stores/acme1us/users?role=CUSTOM")).wants(http.StatusOK, ana).lacks(ben)
+		owner.get(s.page("/users?role=nonsense")).wants(http.StatusOK, "6 users")
 		owner.get(s.page("/users?store=nowhere")).wants(http.StatusNotFound, "no such store")
 
 		names := func(page *reply) (names []string) {

@@ -241,13 +241,13 @@ func (s *Inviter) mailInvitation(ctx context.Context, to user.User, accountName 
 // cleaningUp is the time limit for undoing a failed operation.
 const cleaningUp = 5 * time.Second
 
-// PendingInvitations returns, by user, the newest invitation of the principal's account that still works for each of
-// the users who have not accepted it yet. It depends only on what the account did. The caller must have taken the IDs
+// PendingInvitations returns, by user, the newest invitation of the principal's account for each of the users who have
+// not accepted it yet. It may have expired. It depends only on what the account did. The caller must have taken the IDs
 // from records that the principal can see.
 func (s *Inviter) PendingInvitations(ctx context.Context, by *auth.Principal,
 	userIDs []uuid.UUID) (map[uuid.UUID]Link, error) {
 	if len(userIDs) == 0 || s.noPasswords {
 		return map[uuid.UUID]Link{}, nil
 	}
-	return s.links.repo.Invitations(ctx, by.AccountID, userIDs, s.now())
+	return s.links.repo.Invitations(ctx, by.AccountID, userIDs)
 }

@@ -61,10 +61,10 @@ type LinkRepository interface {
 	// Link returns the link with one of the digests that has not expired at the
 	// given time, with what is needed to check it.
 	Link(ctx context.Context, candidates []secret.KeyedDigest, at time.Time) (OpenLink, error)
-	// Invitations returns, by user, the newest invitation from the account that
-	// has not expired at the given time, for those of the users whose membership
-	// is pending.
-	Invitations(ctx context.Context, accountID uuid.UUID, userIDs []uuid.UUID, at time.Time) (map[uuid.UUID]Link, error)
+	// Invitations returns, by user, the invitation from the account that expires
+	// last, for those of the users whose membership is pending. It may have
+	// expired.
+	Invitations(ctx context.Context, accountID uuid.UUID, userIDs []uuid.UUID) (map[uuid.UUID]Link, error)
 	// EndLink deletes a link. It succeeds if the link no longer exists.
 	EndLink(ctx context.Context, id uuid.UUID) error
 }

@@ -48,6 +48,9 @@ type Filter struct {
 	WithoutStores bool
 	// Standing selects users whose membership in the account has this standing.
 	Standing Standing
+	// Role selects users with the role in StoreID or, if that is zero, in any
+	// store. Custom does not select users without permissions.
+	Role Role
 }
 
 // Standing is what a membership in an account allows at present. The empty

@@ -7,6 +7,11 @@ document.addEventListener("change", (event) => {
   for (const box of event.target.closest("table, form").querySelectorAll("input[type=checkbox]:not([data-all])")) box.checked = event.target.checked;
 });
 
+// A choice that filters a list applies at once.
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();
+});
+
 // The number of chosen rows, in the bar with what can be done with them.
 const countChosen = () => {
   for (const shown of document.querySelectorAll("[data-chosen]")) {
