@@ -68,6 +68,12 @@ screenshots: ## Take the README's pictures of the control panel, from the demo
 	@tools/need chromium=chromium
 	LATCHKEY_SCREENSHOTS=$(CURDIR)/docs/screenshots go test ./internal/panel -run '^TestPicturesOfTheREADME$$' -count=1
 
+# Lighthouse's mobile profile, on pages of the demo. The scores are in CONTRIBUTING.md.
+.PHONY: lighthouse
+lighthouse: build tools/lighthouse/node_modules/.package-lock.json ## Score the panel's speed, accessibility and best practices with Lighthouse
+	@tools/need node=nodejs chromium=chromium
+	node tools/lighthouse/audit.mjs CONTRIBUTING.md
+
 .PHONY: passwords
 passwords: ## Write the list of common passwords from the npm package of its lock file
 	@tools/need node=nodejs npm=npm

@@ -108,11 +108,23 @@ func TestOwnRoutes(t *testing.T) {
 		t.Errorf("latchkey serve: got exit status %d, %s, want 2 and the errors of lines 2 and 3", code, errs)
 	}
 	write("routes:\n  - paths: ['/x/{id}']\n    read: any\n")
-	s, session := demo(t, env, "--routes", file, "--gateway-addresses", "127.0.0.0/8")
-	var made issued
-	s.must(t, session, issue("Carts", `scopes: ["store_cart"]`), &made)
-	token := made.APIToken.CreateAPIToken.Credentials.AccessToken
-	for uri, want := range map[string]int{"/stores/acme1us/x/1": 204, "/stores/acme1us/v3/carts": 403} {
-		check.Equal(t, s.check(t, "", token, "GET", uri), want, "%s", uri)
+	for _, tc := range []struct {
+		file string
+		want map[string]int
+	}{
+		{file, map[string]int{"/stores/acme1us/x/1": 204, "/stores/acme1us/v3/carts": 403}},
+		{"../../examples/routes.yaml", map[string]int{"/stores/acme1us/v3/carts": 204, "/stores/acme1us/v3/hooks": 204,
+			"/stores/acme1us/v2/orders": 403, "/stores/acme1us/x/1": 403}},
+	} {
+		t.Run(filepath.Base(filepath.Dir(tc.file)), func(t *testing.T) {
+			s, session := demo(t, environment(t, dbtest.SQLiteURL(t)), "--routes", tc.file,
+				"--gateway-addresses", "127.0.0.0/8")
+			var made issued
+			s.must(t, session, issue("Carts", `scopes: ["store_cart"]`), &made)
+			token := made.APIToken.CreateAPIToken.Credentials.AccessToken
+			for uri, want := range tc.want {
+				check.Equal(t, s.check(t, "", token, "GET", uri), want, "%s", uri)
+			}
+		})
 	}
 }

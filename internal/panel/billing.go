@@ -130,3 +130,9 @@ func monthText(month string) (string, error) {
 	at, err := time.Parse("2006-01", month)
 	return at.Format("January 2006"), err
 }
+
+// shortMonth returns the abbreviated name of a month such as 2026-02, without its year.
+func shortMonth(month string) (string, error) {
+	at, err := time.Parse("2006-01", month)
+	return at.Format("Jan"), err
+}

@@ -67,7 +67,7 @@ func TestPrintedInvoice(t *testing.T) {
 		for what, want := range map[string]string{
 			`getComputedStyle(document.querySelector("tbody tr")).breakInside`:      "avoid",
 			`getComputedStyle(document.querySelector("thead")).display`:             "table-header-group",
-			`getComputedStyle(document.querySelector(".scroll")).overflowX`:         "visible",
+			`getComputedStyle(document.querySelector(".list")).overflowX`:           "visible",
 			`getComputedStyle(document.querySelector("tbody .hint")).color`:         "rgb(51, 51, 51)",
 			`getComputedStyle(document.querySelector("td.number")).color`:           "rgb(0, 0, 0)",
 			`getComputedStyle(document.querySelector("td.number")).backgroundColor`: "rgba(0, 0, 0, 0)",

@@ -157,17 +157,18 @@ func (v *views) readPages() error {
 // functions returns the functions that templates call.
 func (v *views) functions() template.FuncMap {
 	return template.FuncMap{
-		"t":     v.messages.text,
-		"tn":    v.messages.count,
-		"asset": v.address,
-		"icon":  v.icon,
-		"time":  timeElement,
-		"when":  v.messages.relativeElement,
-		"short": shortTime,
-		"day":   dayText,
-		"month": monthText,
-		"args":  arguments,
-		"join":  strings.Join,
+		"t":          v.messages.text,
+		"tn":         v.messages.count,
+		"asset":      v.address,
+		"icon":       v.icon,
+		"time":       timeElement,
+		"when":       v.messages.relativeElement,
+		"short":      shortTime,
+		"day":        dayText,
+		"month":      monthText,
+		"shortmonth": shortMonth,
+		"args":       arguments,
+		"join":       strings.Join,
 	}
 }
 
