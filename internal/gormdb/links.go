@@ -111,8 +111,8 @@ type invitationRow struct {
 	Link   linkRow `gorm:"embedded"`
 }
 
-// Invitations returns the invitation of each user that expires last. A link that was shown has the user's id, and one that was
-// mailed that of the person with the same address.
+// Invitations returns the invitation of each user that expires last. A link that was shown has the user's id, and one
+// that was mailed that of the person with the same address.
 func (s signIns) Invitations(ctx context.Context, accountID uuid.UUID,
 	userIDs []uuid.UUID) (map[uuid.UUID]signin.Link, error) {
 	const of = "SELECT m.user_id AS member, l.* FROM account_users AS m JOIN links AS l ON l.account_id = m.account_id" +

@@ -141,7 +141,8 @@ func TestUsersByRole(t *testing.T) {
 			{user.Custom, uuid.Nil, members},
 		} {
 			f := user.Filter{Role: tc.role, StoreID: tc.in}
-			same(t, fmt.Sprint(tc.role, " in ", tc.in), walkUsers(t, db, w, f, paging.Window{Size: 50}), newestFirst(tc.want))
+			found := walkUsers(t, db, w, f, paging.Window{Size: 50})
+			same(t, fmt.Sprint(tc.role, " in ", tc.in), found, newestFirst(tc.want))
 			if n, err := db.Users().CountUsers(t.Context(), w.Account.ID, f); err != nil || n != int64(len(tc.want)) {
 				t.Errorf("CountUsers(%+v) = %d, %v, want %d", f, n, err, len(tc.want))
 			}

@@ -218,6 +218,13 @@ func (s *server) age(by time.Duration) {
 	time.Sleep(remembered + 50*time.Millisecond)
 }
 
+// expireLinks lets all links expire that the server has sent or shown.
+func (s *server) expireLinks() {
+	s.t.Helper()
+	const expire = "UPDATE links SET expires_at = created_at"
+	dbtest.Exec(s.t, s.database, expire, expire)
+}
+
 // machine returns a new client address on each call, so that the rate limits by address do not connect what
 // separate visitors do.
 func (s *server) machine() string {

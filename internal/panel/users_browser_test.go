@@ -38,6 +38,17 @@ func TestPeopleInABrowser(t *testing.T) {
 		b.inspect("person-remove")
 		b.follow("Remove from the account")
 		b.see("4 users")
+		b.follow("Invite user")
+		b.fill("E-mail address", "dora@acme.example")
+		b.fill("Last name", "Dahl")
+		b.follow("Invite")
+		b.see("Send this link to the user.")
+		b.inspect("invited")
+		b.follow("Done")
+		s.expireLinks()
+		b.reload()
+		b.see("Invitation expired")
+		b.inspect("users-expired")
 	})
 }
 

@@ -11,8 +11,8 @@ import (
 	"latchkey/internal/user"
 )
 
-// An account sees its own newest invitations, of the users who have not accepted, and no others. It still sees them when
-// they have expired and later invitations were sent.
+// An account sees its own newest invitations, of the users who have not accepted, and no others. It still sees them
+// when they have expired and later invitations were sent.
 func TestPendingInvitations(t *testing.T) {
 	eachFixture(t, func(w *fixture) {
 		nora, guest := user.Details{Email: "nora@acme.example"}, user.Details{Email: w.away.Users[1].Email}
@@ -49,10 +49,11 @@ func TestPendingInvitations(t *testing.T) {
 		check.Equal(w.T, until()[shown], second, "a newer invitation")
 		w.invites(operator(w.home), nora.Email) // its link is for the person and not for the user of the account
 		w.Clock.Advance(signin.Invitation.Lifetime() - time.Hour)
-		check.Equal(w.T, until(), map[uuid.UUID]time.Time{shown: second, theirs: first}, "invitations when one has expired")
+		both := map[uuid.UUID]time.Time{shown: second, theirs: first}
+		check.Equal(w.T, until(), both, "invitations when one has expired")
 		w.Clock.Advance(time.Hour)
 		invite(user.Details{Email: "later@acme.example"})
-		check.Equal(w.T, until(), map[uuid.UUID]time.Time{shown: second, theirs: first}, "when all have expired")
+		check.Equal(w.T, until(), both, "invitations when all have expired")
 		invite(guest)
 		third := w.Clock.Now().Add(signin.Invitation.Lifetime())
 		check.Equal(w.T, until(), map[uuid.UUID]time.Time{shown: second, theirs: third}, "when one is invited again")
