@@ -39,6 +39,9 @@ func (e Edit) check() error {
 // deactivates reports whether the request says that the user is not active.
 func (e Edit) deactivates() bool { return e.Active != nil && !*e.Active }
 
+// turns reports whether the request deactivates or reactivates the user.
+func (e Edit) turns(p user.Person) bool { return e.Active != nil && *e.Active == p.Deactivated() }
+
 // moves reports whether the request moves the membership to another address. The same address with other letters in
 // upper case changes nothing: mails go to the spelling that was recorded first (docs/users.md).
 func (e Edit) moves(p user.Person) bool {
@@ -207,7 +210,8 @@ func (w editing) add(ctx context.Context, e Edit) (user.Person, error) {
 	return w.setActive(ctx, p, e.Active)
 }
 
-// edit changes a user.
+// edit changes a user. A user who is not provisioned becomes so only if the request changes something: identity
+// providers repeat what they have sent, and a user managed by hand stays so until the next change (ManageByHand).
 func (w editing) edit(ctx context.Context, before user.Person, e Edit) (user.Person, error) {
 	if err := w.may(before, e); err != nil {
 		return user.Person{}, err
@@ -228,7 +232,10 @@ func (w editing) edit(ctx context.Context, before user.Person, e Edit) (user.Per
 	if len(details) > 0 {
 		after.UpdatedAt = w.now
 	}
-	if after.ProvisionedBy = w.by.ID; len(details) > 0 || before.ProvisionedBy != after.ProvisionedBy {
+	if len(details) > 0 || e.turns(before) || before.Provisioned() {
+		after.ProvisionedBy = w.by.ID
+	}
+	if len(details) > 0 || before.ProvisionedBy != after.ProvisionedBy {
 		if err := w.SaveMembers(ctx, []user.Membership{after.Membership()}); err != nil {
 			return user.Person{}, err
 		}
@@ -256,7 +263,7 @@ func (w editing) mayLeave(ctx context.Context, id uuid.UUID) (account.Account, e
 // setActive deactivates or reactivates the user, unless active is nil or the user is
 // in that state already.
 func (w editing) setActive(ctx context.Context, p user.Person, active *bool) (user.Person, error) {
-	if active == nil || *active != p.Deactivated() {
+	if !(Edit{Active: active}).turns(p) {
 		return p, nil
 	}
 	persons := []user.Person{p}

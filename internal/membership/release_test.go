@@ -64,7 +64,8 @@ func byHand(w *tenant, of user.User) []struct {
 // provisioned marks a user as provisioned by an identity provider.
 func (w *tenant) provisioned(t *testing.T, of user.User) {
 	t.Helper()
-	_, err := w.Memberships.Edit(t.Context(), w.robot, membership.Edit{Update: user.Update{UserID: of.ID}}, nil)
+	_, err := w.Memberships.Edit(t.Context(), w.robot,
+		membership.Edit{Update: user.Update{UserID: of.ID, ExternalID: new(uuid.NewString())}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,6 +140,19 @@ func TestManageByHand(t *testing.T) {
 		if err != nil {
 			t.Errorf("a change by hand: got %v, want no error", err)
 		}
+		same := w.member(t, of.ID)
+		rows = dbtest.Dump(t, w.URL)
+		_, err = w.Memberships.Edit(t.Context(), w.robot, membership.Edit{Email: &same.Email, Active: new(true),
+			Update: user.Update{UserID: of.ID, FirstName: &same.FirstName, ExternalID: &same.ExternalID}}, nil)
+		check.Equal(t, fault.KindOf(err), "", "a request of the provider that changes nothing: %v", err)
+		check.Equal(t, dbtest.Dump(t, w.URL), rows, "the database after it")
 		w.provisioned(t, of)
+
+		_, err = w.Memberships.ManageByHand(t.Context(), w.owner, byID(of))
+		check.Equal(t, fault.KindOf(err), "", "manage by hand again: %v", err)
+		_, err = w.Memberships.Edit(t.Context(), w.robot,
+			membership.Edit{Update: user.Update{UserID: of.ID}, Active: new(false)}, nil)
+		check.Equal(t, fault.KindOf(err), "", "a deactivation by the provider: %v", err)
+		check.Equal(t, w.member(t, of.ID).ProvisionedBy, w.robot.ID, "the provider after a deactivation")
 	})
 }
