@@ -3,6 +3,7 @@ package gormdb
 import (
 	"context"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -231,12 +232,12 @@ func waiting(d dialect) string {
 }
 
 // free returns an expression for the number of deliveries of a webhook that may be claimed. Its parameters are those of
-// worker.limits.
+// worker.limits. It reads the leases once.
 func free(hook string, d dialect) string {
-	foreign := "EXISTS (SELECT 1 " + leasesOf(hook, d) + " AND (f.lease_token < $1 OR f.lease_token > $2))"
-	return "(CASE WHEN " + hook + ".failures >= " + strconv.Itoa(deliver.ProbeAfter) + " THEN 1 WHEN " + foreign +
-		" OR NOT " + proven(hook) + " THEN " + strconv.Itoa(deliver.MaxInFlight) + " ELSE CAST($3 AS BIGINT) END - " +
-		leased(hook, d) + ")"
+	foreign := "count(CASE WHEN f.lease_token < $1 OR f.lease_token > $2 THEN 1 END) > 0"
+	return "(SELECT CASE WHEN " + hook + ".failures >= " + strconv.Itoa(deliver.ProbeAfter) + " THEN 1 WHEN " + foreign +
+		" OR NOT " + proven(hook) + " THEN " + strconv.Itoa(deliver.MaxInFlight) +
+		" ELSE CAST($3 AS BIGINT) END - count(*) " + leasesOf(hook, d) + ")"
 }
 
 // leased returns an expression for the number of leases of a webhook.
@@ -268,38 +269,47 @@ func delayOf(o deliver.Outcome) time.Duration {
 	return max(0, o.NextAt.Sub(o.Attempt.At.Add(o.Attempt.Duration)))
 }
 
-// Recheck returns the jobs that may still begin. It reads the deliveries before the webhook, so that it does not miss
-// that a change of the webhook ended them.
+// heldLeases returns a statement for the leases of deliveries of a webhook that hold, with the webhook if it is enabled.
+// Its parameters are the account, the webhook and a JSON array of event IDs. It is one statement, so that it does not
+// see the webhook as it was before a change and the deliveries as they were after it.
+func heldLeases(d dialect) string {
+	each := strings.Replace(d.each("deliveries", "d", "d.account_id = $1 AND d.webhook_id = $2 AND d.event_id = "+
+		d.asID("wanted.value")), "?", "$3", 1)
+	return `SELECT held.event, held.token, ` + webhookColumns.list() + ` FROM webhooks CROSS JOIN (
+			SELECT d.event_id AS event, d.lease_token AS token FROM ` + each + `
+			WHERE d.state = 'PENDING' AND d.lease_until > ` + d.now + `) AS held
+		WHERE account_id = $1 AND id = $2 AND state = 'ENABLED'`
+}
+
+var heldLeasesOf = map[string]string{
+	postgresDialect.name: heldLeases(postgresDialect), sqliteDialect.name: heldLeases(sqliteDialect),
+}
+
+// Recheck returns the jobs that may still begin.
 func (q queue) Recheck(ctx context.Context, jobs []deliver.Job) (may []deliver.Job, err error) {
 	if len(jobs) == 0 {
 		return nil, nil
 	}
-	hook, events, begun := jobs[0].Webhook, make([]uuid.UUID, len(jobs)), time.Now()
+	to, of, begun := q.engine.dialect(), jobs[0].Webhook, time.Now()
+	events, tokens := make([]uuid.UUID, len(jobs)), make(map[uuid.UUID]uuid.UUID, len(jobs))
 	for i, j := range jobs {
 		events[i] = j.Event.ID
 	}
-	var leases []deliveryRow
-	pending := q.engine.reader(ctx).Where("account_id = ? AND webhook_id = ? AND event_id IN ? AND state = ?",
-		hook.AccountID, hook.ID, events, webhook.Pending).Where("lease_until > " + q.engine.dialect().now)
-	if err := pending.Select("event_id", "lease_token").Find(&leases).Error; err != nil {
+	var row webhookRow
+	err = q.engine.readQueue(ctx, heldLeasesOf[to.name], []any{to.id(of.AccountID), to.id(of.ID), idList(events)},
+		func(scan scan) error {
+			var event, token key
+			err := scan(append([]any{&event, &token}, webhookColumns.scanInto(&row)...)...)
+			tokens[uuid.UUID(event)] = uuid.UUID(token)
+			return err
+		})
+	if err != nil {
 		return nil, failed(ctx, "check leases", err)
 	}
-	tokens := make(map[uuid.UUID]uuid.UUID, len(leases))
-	for _, l := range leases {
-		tokens[l.EventID] = l.LeaseToken.UUID
-	}
-	row, err := one[webhookRow](q.engine.reader(ctx).Where("account_id = ? AND id = ?", hook.AccountID, hook.ID),
-		webhook.ErrNoWebhook())
-	if fault.KindOf(err) == fault.NotFound {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, failed(ctx, "check a webhook", err)
-	}
-	hook = row.webhook()
+	of = row.webhook()
 	for _, j := range jobs {
-		if hook.State == webhook.Enabled && hook.Selects(j.Event.Action) && tokens[j.Event.ID] == j.Token {
-			j.Webhook, j.Checked = hook, begun
+		if token, held := tokens[j.Event.ID]; held && token == j.Token && of.Selects(j.Event.Action) {
+			j.Webhook, j.Checked = of, begun
 			may = append(may, j)
 		}
 	}

@@ -172,9 +172,10 @@ const (
 
 	// finishLeased releases the leases that still belong to the claims and keeps the attempts. It finds rows by their
 	// keys, one by one: to the planner, which may know an earlier state of the tables, another plan can look better. A
-	// delivery that became
-	// dead meanwhile, since its webhook was disabled, stays so unless it was delivered. Of a webhook's outcomes, those
-	// since the last success count as its failures in a row.
+	// delivery that became dead meanwhile, since its webhook was disabled, stays so unless it was delivered. Of a
+	// webhook's outcomes, those since the last success count as its failures in a row. The next pending delivery of a
+	// subject becomes due after one that is no longer pending. An earlier one of the subject, which a replay can have
+	// made pending meanwhile, is due by itself.
 	finishLeased = `WITH f AS MATERIALIZED (
 			SELECT f.*, d.row_id FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::float8[], $8::timestamptz[],
 				$9::bigint[], $10::bigint[], $11::text[], $12::text[], $13::boolean[])
@@ -187,7 +188,7 @@ const (
 				attempts = d.attempts + 1, numbered = d.numbered + 1, lease_until = NULL, lease_token = NULL,
 				next_at = CASE WHEN f.outcome = 'PENDING' THEN statement_timestamp() + make_interval(secs => f.delay) ELSE d.next_at END
 			FROM f WHERE d.ctid = f.row_id AND d.lease_token = f.token
-			RETURNING f.*, d.numbered
+			RETURNING f.*, d.numbered, d.subject, d.sequence, d.state
 		), kept AS (
 			INSERT INTO attempts (account_id, webhook_id, event_id, number, at, status, duration_ms, error, response_head)
 			SELECT account_id, webhook_id, event_id, numbered, at, status, duration_ms, error, response_head FROM released
@@ -208,30 +209,26 @@ const (
 				failing_since = CASE WHEN h.failed > 0 THEN CASE WHEN h.succeeded THEN h.since ELSE coalesce(w.failing_since, h.since) END END,
 				failing_reported = w.failing_reported AND NOT h.succeeded
 			FROM health AS h WHERE w.id = h.webhook_id AND (h.failed > 0 OR w.failures > 0 OR w.failing_since IS NOT NULL)
+		), woken AS (
+			UPDATE deliveries SET next_at = statement_timestamp() WHERE ctid = ANY (ARRAY(
+				SELECT next.row_id FROM released AS r CROSS JOIN LATERAL (SELECT b.ctid AS row_id, b.next_at, b.lease_token FROM deliveries AS b
+					WHERE b.state = 'PENDING' AND b.webhook_id = r.webhook_id AND b.subject = r.subject
+						AND (b.sequence, b.event_id) > (r.sequence, r.event_id)
+					ORDER BY b.sequence, b.event_id LIMIT 1) AS next
+				WHERE r.state <> 'PENDING' AND next.next_at > statement_timestamp() AND next.lease_token IS NULL))
 		)
 		SELECT n FROM released`
-
-	// wakeNext makes the first pending delivery of a subject due after one that is no longer pending.
-	wakeNext = `UPDATE deliveries SET next_at = statement_timestamp() WHERE ctid = ANY (ARRAY(
-		SELECT first.row_id FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS f (account_id, webhook_id, event_id)
-		CROSS JOIN LATERAL (SELECT * FROM deliveries WHERE account_id = f.account_id AND webhook_id = f.webhook_id AND event_id = f.event_id
-			OFFSET 0) AS d
-		CROSS JOIN LATERAL (SELECT b.ctid AS row_id, b.next_at, b.lease_token FROM deliveries AS b
-			WHERE b.state = 'PENDING' AND b.webhook_id = d.webhook_id AND b.subject = d.subject
-			ORDER BY b.sequence, b.event_id LIMIT 1) AS first
-		WHERE d.state <> 'PENDING' AND first.next_at > statement_timestamp() AND first.lease_token IS NULL))`
 )
 
 // outcomeColumns are outcomes as arrays, one for each column.
 type outcomeColumns struct {
-	n                                []int64
-	accounts, hooks, events, tokens  []pgtype.UUID
-	states, errors, heads            []string
-	delays                           []float64
-	times                            []time.Time
-	statuses, durations              []int64
-	health                           []bool
-	endedOf, endedHooks, endedEvents []pgtype.UUID
+	n                               []int64
+	accounts, hooks, events, tokens []pgtype.UUID
+	states, errors, heads           []string
+	delays                          []float64
+	times                           []time.Time
+	statuses, durations             []int64
+	health                          []bool
 }
 
 func outcomeColumnsOf(done []deliver.Finished) (c outcomeColumns) {
@@ -247,10 +244,6 @@ func outcomeColumnsOf(done []deliver.Finished) (c outcomeColumns) {
 		c.times, c.statuses = append(c.times, a.At.UTC()), append(c.statuses, int64(a.Status))
 		c.durations = append(c.durations, a.Duration.Milliseconds())
 		c.health = append(c.health, f.Outcome.Health)
-		if f.Outcome.State != webhook.Pending {
-			c.endedOf, c.endedHooks = append(c.endedOf, account), append(c.endedHooks, hook)
-			c.endedEvents = append(c.endedEvents, event)
-		}
 	}
 	return c
 }
@@ -262,9 +255,6 @@ func (p *postgres) finishDeliveries(ctx context.Context, done []deliver.Finished
 	batch.Queue(lockFinished, c.hooks)
 	batch.Queue(finishLeased, c.n, c.accounts, c.hooks, c.events, c.tokens, c.states, c.delays, c.times, c.statuses,
 		c.durations, c.errors, c.heads, c.health, int64(webhook.MaxAttempts))
-	if len(c.endedOf) > 0 {
-		batch.Queue(wakeNext, c.endedOf, c.endedHooks, c.endedEvents)
-	}
 	results := p.pool.SendBatch(ctx, &batch)
 	recorded, err := finishedResults(results, len(done))
 	if err := errors.Join(err, results.Close()); err != nil {

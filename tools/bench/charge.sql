@@ -10,6 +10,10 @@ WITH subscription AS (
     SELECT account_id, id, partner_id, subscription_id, 0, 'USAGE', 125, 'USD', activated_at, next_due_at, at, at,
         'u/' || subscription_id || '/' || id, 'PENDING', '1,000 messages', sha256(uuid_send(id)), token_id
     FROM subscription
+), total AS (
+    INSERT INTO usage_totals (account_id, subscription_id, period_start, amount)
+    SELECT account_id, subscription_id, activated_at, 125 FROM subscription
+    ON CONFLICT (account_id, subscription_id, period_start) DO UPDATE SET amount = usage_totals.amount + excluded.amount
 )
 INSERT INTO audit_events (account_id, id, at, actor_kind, actor_id, actor_name, action, target_kind, target_key, target_name,
     ip, request_id, details, version, sequence, data, era, position)

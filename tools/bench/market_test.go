@@ -117,6 +117,11 @@ func TestRawKeepsAllRowsOfACharge(t *testing.T) {
 	if charged == 0 || charged != count(t, db, "audit_events") {
 		t.Errorf("got %d charges and %d events, want the same number above 0", charged, count(t, db, "audit_events"))
 	}
+	var total, usage int64
+	const sums = `SELECT (SELECT sum(amount) FROM usage_totals)::bigint, (SELECT sum(amount) FROM charges WHERE kind = 'USAGE')::bigint`
+	if err := db.QueryRow(t.Context(), sums).Scan(&total, &usage); err != nil || total != usage {
+		t.Errorf("the totals of usage: got %d, %v, want %d as the charges", total, err, usage)
+	}
 	var data string
 	if err := db.QueryRow(t.Context(), "SELECT data FROM audit_events LIMIT 1").Scan(&data); err != nil ||
 		!json.Valid([]byte(data)) {

@@ -103,7 +103,7 @@ The yardsticks exist only for this comparison. **bare** answers with 200 fixed b
 a response of the same length and with the same headers as the one to a mistyped secret, so it is as fast as net/http can be. **bare,
 permitting** does the same for the response to a gateway whose client's token has the scope. **raw** is pgbench, which inserts the
 rows of issuing a token, with one statement in a transaction. **hand** answers with the same 50 users through net/http, pgx and
-encoding/json. **raw, charging** inserts a charge and its event, each time for another of a million subscriptions; **hand,
+encoding/json. **raw, charging** inserts a charge and its event and updates the period's total, each time for another of a million subscriptions; **hand,
 subscriptions** and **hand, charges** answer with the same lists as their GraphQL counterparts. A billing run stores a charge and an
 event for each subscription, and updates it; **COPY of the same rows** inserts what the run stored into the same tables of another
 copy of the database, with the new state of the subscriptions in a table of its own. **raw on SQLite** inserts the rows of a token with only the driver, one transaction after the other. **posts** is a loop

@@ -149,7 +149,7 @@ func (d *Dispatcher) round(ctx, sending context.Context) (wait time.Duration, er
 		}
 	}
 	d.busy = false
-	free := d.places.free(MaxClaim)
+	free := d.places.free(MaxClaim, d.lines.run())
 	if free.Most <= 0 {
 		return poll, nil
 	}

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -16,6 +17,30 @@ type line struct {
 type lines struct {
 	mu sync.Mutex
 	of map[uuid.UUID]*line
+	// pace is how long an attempt takes: an average in which the newest of all webhooks counts for a part of paced. It
+	// is 0 before the first one.
+	pace time.Duration
+}
+
+// paced is about how many attempts make up the pace.
+const paced = 32
+
+const (
+	// leastRun is the smallest number of deliveries that a server claims of a webhook, if it may claim ahead.
+	leastRun = 2 * MaxInFlight
+	// firstRun is that number before the first attempt.
+	firstRun = 8 * MaxInFlight
+)
+
+// run returns how many deliveries of a webhook to claim: as many as are sent in three quarters of Fresh at the current
+// pace. Those that wait for longer have to be checked again before they are sent.
+func (l *lines) run() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pace <= 0 {
+		return firstRun
+	}
+	return min(max(int(MaxInFlight*(Fresh*3/4)/l.pace), leastRun), MaxRun)
 }
 
 // add adds jobs to the lines and returns their webhooks.
@@ -50,10 +75,14 @@ func (l *lines) begin(hook uuid.UUID) (j Job, ok bool) {
 	return j, true
 }
 
-// end is called when an attempt has ended.
-func (l *lines) end(hook uuid.UUID) {
+// end is called when an attempt has ended, which took the given time.
+func (l *lines) end(hook uuid.UUID, took time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.pace <= 0 {
+		l.pace = took
+	}
+	l.pace = max(l.pace+(took-l.pace)/paced, 1)
 	of := l.of[hook]
 	if of.inFlight--; of.inFlight == 0 && len(of.waiting) == 0 {
 		delete(l.of, hook)

@@ -64,6 +64,23 @@ func TestBody(t *testing.T) {
 	}
 }
 
+// The name of an actor is the only text of a body that can have any character.
+func TestBodyOfANameWithEscapes(t *testing.T) {
+	e := revoked()
+	for _, name := range []string{`Nora "N" \ <b>&`, "a\tb\x00\u2028", "Zoë \xff", "~", ""} {
+		e.Actor.Name = name
+		got, err := deliver.Body(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b struct{ Actor struct{ Name string } }
+		if err := json.Unmarshal(got, &b); err != nil {
+			t.Fatalf("the body with the name %q: %v: %s", name, err, got)
+		}
+		check.Equal(t, b.Actor.Name, strings.ToValidUTF8(name, "\ufffd"), "the name in %s", got)
+	}
+}
+
 // Rule 10: a body has at most 20 kB. With more data it has only the ID of the subject.
 func TestBodyIsTruncated(t *testing.T) {
 	e := revoked()

@@ -25,8 +25,8 @@ type Places struct {
 	// must not be nil.
 	PerAccount int
 	Held       map[uuid.UUID]int
-	// Run is how many deliveries of one webhook the server may have claimed: MaxInFlight, or MaxRun while places are
-	// not scarce. If they are, a webhook must not keep its places for a run of deliveries.
+	// Run is how many deliveries of one webhook the server may have claimed: more than MaxInFlight while places are not
+	// scarce. If they are, a webhook must not keep its places for a run of deliveries.
 	Run int
 }
 
@@ -58,13 +58,13 @@ type places struct {
 	held            map[uuid.UUID]int
 }
 
-// free returns the places of which a claim may take at most most.
-func (p *places) free(most int) Places {
+// free returns the places of which a claim may take at most most. run is how many deliveries of one webhook the server
+// may have claimed while places are not scarce.
+func (p *places) free(most, run int) Places {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	run := MaxInFlight
-	if p.all-p.taken >= plenty {
-		run = MaxRun
+	if p.all-p.taken < plenty {
+		run = MaxInFlight
 	}
 	return Places{Most: min(most, p.all-p.taken), Unproven: max(1, p.all/2) - p.unproven,
 		PerAccount: p.perAccount(), Held: maps.Clone(p.held), Run: run}
@@ -81,7 +81,7 @@ func (p *places) scarce(j Job) bool {
 
 // limited reports whether free places are kept from some webhooks, whose deliveries may be due.
 func (p *places) limited() bool {
-	free := p.free(p.all)
+	free := p.free(p.all, MaxInFlight)
 	if free.Unproven <= 0 {
 		return true
 	}
