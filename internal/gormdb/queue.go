@@ -235,8 +235,8 @@ func waiting(d dialect) string {
 // worker.limits. It reads the leases once.
 func free(hook string, d dialect) string {
 	foreign := "count(CASE WHEN f.lease_token < $1 OR f.lease_token > $2 THEN 1 END) > 0"
-	return "(SELECT CASE WHEN " + hook + ".failures >= " + strconv.Itoa(deliver.ProbeAfter) + " THEN 1 WHEN " + foreign +
-		" OR NOT " + proven(hook) + " THEN " + strconv.Itoa(deliver.MaxInFlight) +
+	return "(SELECT CASE WHEN " + hook + ".failures >= " + strconv.Itoa(deliver.ProbeAfter) + " THEN 1 WHEN " +
+		foreign + " OR NOT " + proven(hook) + " THEN " + strconv.Itoa(deliver.MaxInFlight) +
 		" ELSE CAST($3 AS BIGINT) END - count(*) " + leasesOf(hook, d) + ")"
 }
 
@@ -269,9 +269,9 @@ func delayOf(o deliver.Outcome) time.Duration {
 	return max(0, o.NextAt.Sub(o.Attempt.At.Add(o.Attempt.Duration)))
 }
 
-// heldLeases returns a statement for the leases of deliveries of a webhook that hold, with the webhook if it is enabled.
-// Its parameters are the account, the webhook and a JSON array of event IDs. It is one statement, so that it does not
-// see the webhook as it was before a change and the deliveries as they were after it.
+// heldLeases returns a statement for the leases of deliveries of a webhook that hold, with the webhook if it is
+// enabled. Its parameters are the account, the webhook and a JSON array of event IDs. It is one statement, so that it
+// does not see the webhook as it was before a change and the deliveries as they were after it.
 func heldLeases(d dialect) string {
 	each := strings.Replace(d.each("deliveries", "d", "d.account_id = $1 AND d.webhook_id = $2 AND d.event_id = "+
 		d.asID("wanted.value")), "?", "$3", 1)
@@ -296,8 +296,8 @@ func (q queue) Recheck(ctx context.Context, jobs []deliver.Job) (may []deliver.J
 		events[i] = j.Event.ID
 	}
 	var row webhookRow
-	err = q.engine.readQueue(ctx, heldLeasesOf[to.name], []any{to.id(of.AccountID), to.id(of.ID), idList(events)},
-		func(scan scan) error {
+	err = q.engine.readQueue(ctx, heldLeasesOf[to.name],
+		[]any{to.id(of.AccountID), to.id(of.ID), idList(events)}, func(scan scan) error {
 			var event, token key
 			err := scan(append([]any{&event, &token}, webhookColumns.scanInto(&row)...)...)
 			tokens[uuid.UUID(event)] = uuid.UUID(token)

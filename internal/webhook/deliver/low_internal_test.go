@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -42,5 +43,36 @@ func TestLowLines(t *testing.T) {
 		{"an outcome of a webhook without a line", outcomes(none, 1), true},
 	} {
 		check.Equal(t, l.low(c.outcomes), c.want, "%s", c.name)
+	}
+}
+
+// A server claims as many deliveries of a webhook as it sends before they have to be checked again.
+func TestRunsFollowThePace(t *testing.T) {
+	for _, c := range []struct {
+		took time.Duration
+		want int
+	}{
+		{time.Microsecond, MaxRun}, {10 * time.Millisecond, 30}, {time.Second, leastRun}, {Timeout, leastRun},
+	} {
+		hook := uuid.New()
+		l := lines{of: map[uuid.UUID]*line{}}
+		check.Equal(t, l.run(), firstRun, "deliveries to claim before the first attempt")
+		for range 10 * paced {
+			l.add([]Job{{Webhook: webhook.Webhook{ID: hook}}})
+			l.begin(hook)
+			l.end(hook, c.took)
+		}
+		check.Equal(t, l.run(), c.want, "deliveries to claim when attempts take %s", c.took)
+		l.add([]Job{{Webhook: webhook.Webhook{ID: hook}}})
+		l.begin(hook)
+		l.end(hook, 0)
+		for range 10 * paced {
+			l.add([]Job{{Webhook: webhook.Webhook{ID: hook}}})
+			l.begin(hook)
+			l.end(hook, 10*time.Millisecond)
+		}
+		if got := l.run(); got < 28 || got > 32 {
+			t.Errorf("deliveries to claim when attempts take 10 ms after others of %s: got %d, want about 30", c.took, got)
+		}
 	}
 }
