@@ -22,14 +22,14 @@ func (d *Dispatcher) start(ctx context.Context, jobs []Job) {
 // work attempts a job, and then those that wait in its line.
 func (d *Dispatcher) work(ctx context.Context, j Job) {
 	for ok := true; ok; {
-		hook, began := j.Webhook.ID, time.Now()
+		hook, began := j.Webhook.ID, d.c.Now()
 		d.attempt(ctx, j)
 		scarce := d.places.scarce(j)
 		if scarce || d.stopping.Load() {
 			d.giveBack(ctx, d.lines.take(hook))
 		}
 		d.places.release(j)
-		d.lines.end(hook, time.Since(began))
+		d.lines.end(hook, d.c.Now().Sub(began))
 		if scarce {
 			d.signal()
 		}
