@@ -16,7 +16,7 @@ import (
 // fault.Conflict for a token that is not active, and fault.Invalid for a change
 // that would give the token more rights.
 func (p Policy) CheckUpdate(by *auth.Principal, t Token, u Update, now time.Time) (Token, error) {
-	if err := mayChange(by, t); err != nil {
+	if err := mayWrite(by, t); err != nil {
 		return Token{}, err
 	}
 	if err := mustLive(t, now); err != nil {
@@ -128,7 +128,7 @@ const (
 // fault.Conflict or fault.Invalid.
 func (p Policy) CheckRotation(by *auth.Principal, t Token, existing []AccessToken, overlap time.Duration,
 	now time.Time) error {
-	if err := mayChange(by, t); err != nil {
+	if err := mayWrite(by, t); err != nil {
 		return err
 	}
 	if err := mustLive(t, now); err != nil {

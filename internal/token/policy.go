@@ -71,9 +71,9 @@ func may(by *auth.Principal, t Token, what auth.Permission, scopeName string) er
 	return auth.Denied(scopeName)
 }
 
-// mayChange returns fault.Forbidden unless the principal may issue tokens for t's
-// owner.
-func mayChange(by *auth.Principal, t Token) error {
+// mayWrite returns fault.Forbidden unless the principal may issue, change and revoke tokens of t's owner. One right
+// covers all three.
+func mayWrite(by *auth.Principal, t Token) error {
 	return may(by, t, auth.CreateTokens, scope.AccountAPITokensWrite)
 }
 

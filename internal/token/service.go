@@ -296,7 +296,7 @@ func (s *Service) change(ctx context.Context, by *auth.Principal, id uuid.UUID,
 		return err
 	}
 	err := s.repo.Change(ctx, by.Actor(), by.AccountID, id, func(t Token, existing []AccessToken) (Change, error) {
-		if mayChange(by, t) != nil && !sees(by, t) {
+		if mayWrite(by, t) != nil && !sees(by, t) {
 			return Change{}, ErrNoToken()
 		}
 		return decide(t, existing)
@@ -374,7 +374,7 @@ func NewRevocationDraft(by *auth.Principal, ids []uuid.UUID, reason string, at t
 
 // MayRevokeAll returns fault.Forbidden unless the principal may revoke every
 // token of its account.
-func MayRevokeAll(by *auth.Principal) error { return mayChange(by, Token{AccountID: by.AccountID}) }
+func MayRevokeAll(by *auth.Principal) error { return mayWrite(by, Token{AccountID: by.AccountID}) }
 
 // storesWhere returns the stores in which the principal has the permission for
 // tokens, or nil for the whole account. It returns fault.Forbidden if there are

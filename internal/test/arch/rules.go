@@ -19,7 +19,7 @@ func Rules() []Rule {
 		{Name: "methods", Check: checkMethods,
 			Reason: "a type with many methods does not show what each of them uses"},
 		{Name: "columns", Check: checkColumns,
-			Reason: "two files are read side by side"},
+			Reason: "a longer line does not fit where two files are shown beside each other"},
 		{Name: "package names", Check: checkPackageNames,
 			Reason: "a package without a topic attracts unrelated code"},
 		{Name: "no init", Check: checkNoInit,

@@ -62,10 +62,14 @@ var (
 		"ACCOUNT": {"id": "", "level": "In the account and in all of its stores.", "scopes": "Charges",
 			"status": "Deleted", "accessTokens": "", "chargeLimit": "$100.00 a month"},
 	}
+	// The form of a duplicate has a name of its own, and its creator chooses scopes and expiration anew.
+	inDuplicate = map[string]string{"name": "", "scopes": "", "expiresAt": "", "storeId": "",
+		"chargeLimit": `value="100.00"`}
 )
 
 // A field of ApiToken is also in the audit event of the token's creation if its actor chooses it, in the output of
-// `latchkey token list`, and on the token's page in the control panel (CONTRIBUTING.md: "Recipes").
+// `latchkey token list`, and in the control panel: on the token's page and in the form that duplicates the token
+// (CONTRIBUTING.md: "Recipes").
 func TestEveryFieldOfATokenIsShown(t *testing.T) {
 	eachDeployment(t, func(t *testing.T, h *deployment) {
 		h.run(manifest, "apply", "-f", "-")
@@ -103,8 +107,17 @@ func everyFieldIsShown(t *testing.T, h *deployment, level string) {
 				name, as)
 		}
 	}
+	duplicate := n.tokenPage(session, level, "new?from="+path.Base(made.id))
+	for name := range n.fieldsOf(session, "CreateApiTokenInput", level) {
+		for _, text := range shownAs(inDuplicate, name, token[name]) {
+			if !strings.Contains(duplicate, text) {
+				t.Errorf("CreateApiTokenInput.%s: got no %q in the form of a duplicate, want it "+
+					"(fillFrom in internal/panel/tokens_form.go)", name, text)
+			}
+		}
+	}
 	listed := h.listed(t, level)
-	page := n.tokenPage(session, level, made.id)
+	page := n.tokenPage(session, level, path.Base(made.id))
 	for name := range fields {
 		if token[name] == nil || token[name] == "" {
 			t.Errorf("ApiToken.%s: got no value, want one. Is it lost between the Request and the Token "+
@@ -114,7 +127,7 @@ func everyFieldIsShown(t *testing.T, h *deployment, level string) {
 			t.Errorf(
 				"ApiToken.%s: got no %q in `latchkey token list --output json`, want it (internal/cli/token_list.go)", name, as)
 		}
-		for _, text := range shownAs(level, name, token[name]) {
+		for _, text := range shownAs(onPage[level], name, token[name]) {
 			if !strings.Contains(page, text) {
 				t.Errorf(
 					"ApiToken.%s: got no %q on the token's page, want it (internal/panel/templates/token.html)",
@@ -145,9 +158,9 @@ func renamed(names map[string]string, field string) string {
 	return field
 }
 
-// shownAs returns the texts by which the token's page shows a field.
-func shownAs(level, name string, value any) []string {
-	if as, is := onPage[level][name]; is {
+// shownAs returns the texts by which a page shows a field. words are those of fields that are shown in other words.
+func shownAs(words map[string]string, name string, value any) []string {
+	if as, is := words[name]; is {
 		return []string{as}
 	}
 	switch v := value.(type) {
@@ -169,13 +182,13 @@ func shownAs(level, name string, value any) []string {
 	}
 }
 
-// tokenPage returns the text of the control panel's page of a token, up to its history, which has the values of
-// all fields.
-func (n *node) tokenPage(session, level, id string) string {
+// tokenPage returns the text of a page of the control panel below the tokens of a level, up to its first table: the
+// history of a token has the values of all fields.
+func (n *node) tokenPage(session, level, name string) string {
 	n.t.Helper()
-	at := "/accounts/" + acme + "/stores/acme2eu/tokens/" + path.Base(id)
+	at := "/accounts/" + acme + "/stores/acme2eu/tokens/" + name
 	if level == "ACCOUNT" {
-		at = "/accounts/" + acme + "/tokens/" + path.Base(id)
+		at = "/accounts/" + acme + "/tokens/" + name
 	}
 	a := n.send(http.MethodGet, at, "", map[string]string{"Cookie": "__Host-latchkey=" + session})
 	if a.status != http.StatusOK {
