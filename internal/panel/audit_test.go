@@ -40,7 +40,7 @@ func TestAudit(t *testing.T) {
 			"Acme Owner changed the access of Ana Alvarez in Acme US",
 			"The operator created the store Acme EU",
 			"On the server itself", "Scopes", "Carts: read-only", "Actor Acme Owner (" + s.OwnerEmail + ")",
-			"Permissions Add orders, Create API tokens for the store", "Status Inactive", "Level Store API account",
+			"Permissions Add orders, Create API tokens for the store", "Status Inactive", "Level Store API token",
 			"Method Password",
 		} {
 			all.wants(http.StatusOK, text)

@@ -151,8 +151,8 @@ func TestWhoAnswersCheckouts(t *testing.T) {
 		}{
 			{"the account's owner", s.signedIn(s.OwnerEmail), 200, 403, "Only the owner of the store can approve"},
 			{"staff of the store", s.signedIn("chloe@acme.example"), 403, 403, "Only the owner of the store"},
-			{"another account's owner", s.signedIn("owner@bicycles.example"), 404, 404, "Not found"},
-			{"the partner's owner", s.signedIn("owner@nimbus.example"), 404, 404, "Not found"},
+			{"another account's owner", s.signedIn("owner@bicycles.example"), 404, 404, "Page not found"},
+			{"the partner's owner", s.signedIn("owner@nimbus.example"), 404, 404, "Page not found"},
 			{"a token", holder, 303, 303, ""},
 			{"nobody", s.visitor(), 303, 303, ""},
 		} {

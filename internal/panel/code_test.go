@@ -87,7 +87,7 @@ func TestCodes(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		v := s.signedIn(s.OwnerEmail)
 		app, recovery := newApp(t, v)
-		v.get("/profile/security").wants(http.StatusOK, "10 recovery codes are left")
+		v.get("/profile/security").wants(http.StatusOK, "10 codes left")
 		app.isNowhere(s, recovery)
 		v.post("/profile/security/app/new").wants(http.StatusConflict, "You have an authenticator app already")
 
@@ -97,10 +97,10 @@ func TestCodes(t *testing.T) {
 		flow := owes.cookie("__Host-latchkey-flow-code")
 		page := owes.get("/signin/code").wants(http.StatusOK, "Two-factor authentication")
 		owes.submit(page, "Sign in", "code", app.used).wants(http.StatusUnprocessableEntity,
-			"This code is wrong or was used.")
+			"This code is wrong or already used.")
 		next := app.code(1)
 		owes.submit(page, "Sign in", "code", " "+next[:3]+" "+next[3:]).goes("/accounts")
-		owes.get("/accounts").wants(http.StatusOK, "Choose an account")
+		owes.get("/accounts").wants(http.StatusOK, "You belong to one account.")
 
 		thief := s.visitor()
 		thief.keep("__Host-latchkey-flow-code", flow)
@@ -112,15 +112,15 @@ func TestCodes(t *testing.T) {
 		once := s.visitor()
 		once.post("/signin", "email", s.OwnerEmail, "password", s.Password)
 		once.post("/signin/code", "code", recovery[0]).wants(http.StatusUnprocessableEntity,
-			"This code is wrong or was used.")
-		again.get("/profile/security").wants(http.StatusOK, "9 recovery codes are left")
+			"This code is wrong or already used.")
+		again.get("/profile/security").wants(http.StatusOK, "9 codes left")
 
 		page = again.get("/profile/security")
 		for _, button := range []string{"Regenerate recovery codes", "Remove the app"} {
 			again.submit(page, button, "code", "").wants(http.StatusUnprocessableEntity,
-				"This code is wrong or was used.")
+				"This code is wrong or already used.")
 			refused := again.submit(page, button, "code", recovery[0]).wants(http.StatusUnprocessableEntity,
-				"This code is wrong or was used.")
+				"This code is wrong or already used.")
 			for _, each := range flaws(refused) {
 				t.Errorf("the page of a wrong code %s, want no flaws", each)
 			}
@@ -128,10 +128,10 @@ func TestCodes(t *testing.T) {
 		renewed := recoveryCodes(again.submit(page, "Regenerate recovery codes", "code",
 			recovery[2]).wants(http.StatusOK, "Your recovery codes").text())
 		once.post("/signin/code", "code", recovery[1]).wants(http.StatusUnprocessableEntity,
-			"This code is wrong or was used.")
+			"This code is wrong or already used.")
 
 		s.age(time.Hour)
-		asked := again.submit(page, "Remove the app", "code", renewed[0]).wants(http.StatusOK, "Confirm that it is you")
+		asked := again.submit(page, "Remove the app", "code", renewed[0]).wants(http.StatusOK, "Confirm your identity")
 		again.submit(asked, "Continue", "password_again", s.Password).goes("/profile/security").notes("app_removed", 1)
 		s.visitor().post("/signin", "email", s.OwnerEmail, "password", s.Password).goes("/accounts/" + s.Account + "/")
 	})

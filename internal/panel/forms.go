@@ -96,18 +96,26 @@ func (f *form) General() []string {
 func (f *form) Problems() []formError {
 	var all []formError
 	for _, text := range f.General() {
-		all = append(all, formError{"", text})
+		all = append(all, formError{Text: text})
 	}
 	for _, name := range f.fields {
 		for _, text := range f.Errors(name) {
-			all = append(all, formError{name, text})
+			all = append(all, formError{name, f.label(name), text})
 		}
 	}
 	return all
 }
 
-// formError is one error of a form. Field is empty for a general one.
-type formError struct{ Field, Text string }
+// label returns the key of a field's label. A password is new if the form also asks for the current one.
+func (f *form) label(name string) string {
+	if (name == passwordField || name == confirmationField) && slices.Contains(f.fields, presentField) {
+		return "new_" + name
+	}
+	return name
+}
+
+// formError is one error of a form. Field is empty for a general one, and Label is the key of the field's label.
+type formError struct{ Field, Label, Text string }
 
 // addError adds an error of a rule that only the panel checks and the API does not have.
 func (f *form) addError(name, message string) {

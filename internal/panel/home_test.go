@@ -17,7 +17,7 @@ func TestSignInByKeyboard(t *testing.T) {
 		b.tabTo("Password")
 		b.press(s.Password)
 		b.enter()
-		b.see("Choose an account")
+		b.see("You belong to one account.")
 		b.inspect("accounts")
 		b.tabTo("Account menu: Acme Retail")
 		b.press(kb.Enter)

@@ -48,7 +48,7 @@ func TestInvite(t *testing.T) {
 		}
 		at := personAt(t, owner.get(s.page("/users")), "Dora Dahl")
 		person := owner.get(at)
-		person.wants(http.StatusOK, "Dora Dahl Invited").wants(http.StatusOK, "The invitation expires on")
+		person.wants(http.StatusOK, "Dora Dahl Invited").wants(http.StatusOK, "the invitation expires on")
 		owner.submit(person, "Resend invitation").wants(http.StatusOK, "Send this link to the user.")
 		owner.submit(person, "Resend invitation").wants(http.StatusConflict,
 			"This form was sent already.").lacks("lkl_")

@@ -105,6 +105,8 @@ func chosen(f *form) user.PasswordChoice {
 type deadLinkPage struct {
 	Methods signInMethods
 	Next    string
+	// CanMail reports whether this server sends email, so that the visitor can request a new link.
+	CanMail bool
 }
 
 // invalid shows what to do if the link is invalid. If passwords are turned off, the page links to the provider.
@@ -112,5 +114,5 @@ func (h *linkHandler) invalid(q *request, err error) error {
 	if fault.KindOf(err) != fault.NotFound {
 		return err
 	}
-	return linkDeadTemplate.show(q, http.StatusNotFound, deadLinkPage{methodsOf(h.signIn), "/"})
+	return linkDeadTemplate.show(q, http.StatusNotFound, deadLinkPage{methodsOf(h.signIn), "/", h.signIn.CanMail()})
 }

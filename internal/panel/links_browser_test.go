@@ -21,7 +21,7 @@ func TestSetupInBrowser(t *testing.T) {
 		b.fill("Password", "tiny")
 		b.fill("Confirm password", "other")
 		b.follow("Create the account and sign in")
-		b.see("A password has 8 to 256 characters.")
+		b.see("Use 8 to 256 characters.")
 		b.inspect("setup-refused")
 		check.Equal(t, b.value("Name of the account"), "Acme Retail", "the name")
 		b.fill("Password", "correct horse battery")

@@ -31,7 +31,7 @@ func TestLink(t *testing.T) {
 		page := v.open(address)
 		check.Equal(t, page.header.Get("Referrer-Policy"), "strict-origin", "Referrer-Policy")
 		page = v.submit(page, "Set the password and sign in", "password", "tiny", "passwordConfirmation", "other").
-			wants(http.StatusUnprocessableEntity, "A password has 8 to 256 characters.").
+			wants(http.StatusUnprocessableEntity, "Use 8 to 256 characters.").
 			wants(http.StatusUnprocessableEntity, "The two passwords differ.").lacks("tiny")
 		v.submit(page, "Set the password and sign in", "password", "correct horse battery", "passwordConfirmation",
 			"correct horse battery").

@@ -90,13 +90,13 @@ func TestPasskeys(t *testing.T) {
 		b.see("This did not work.")
 		b.verifies(key, true)
 		b.click("Sign in with a passkey")
-		b.see("Choose an account")
+		b.see("You belong to one account.")
 
 		// Proving the identity again keeps the submitted form.
 		s.age(time.Hour)
 		b.open("/profile/security")
 		b.follow("Add an authenticator app")
-		b.see("Confirm that it is you")
+		b.see("Confirm your identity")
 		b.inspect("again-passkey")
 		dbtest.Exec(t, database, "UPDATE passkeys SET sign_count = 1000", "UPDATE passkeys SET sign_count = 1000")
 		b.click("Continue with a passkey")
@@ -104,9 +104,11 @@ func TestPasskeys(t *testing.T) {
 		s.logs("the passkey may be cloned", 1)
 
 		b.open("/profile/security")
+		b.must("open the form", chromedp.Click(chromedp.CSS(".rename summary")))
 		b.fill("Name of the passkey This laptop", "Old laptop")
 		b.follow("Rename the passkey This laptop")
 		b.see("The passkey is called “Old laptop” now.")
+		b.must("open the form", chromedp.Click(chromedp.CSS(".rename summary")))
 		b.fill("Name of the passkey Old laptop", " ")
 		b.follow("Rename the passkey Old laptop")
 		b.see("A name has 1 to 100 characters")
@@ -198,8 +200,8 @@ func TestAppInBrowser(t *testing.T) {
 		if name != "latchkey-recovery-codes.txt" || len(codes) != 10 {
 			t.Fatalf("downloaded %s: %s, want latchkey-recovery-codes.txt with 10 codes", name, content)
 		}
-		b.follow("I have saved them")
-		b.see("10 recovery codes are left.")
+		b.follow("Done")
+		b.see("10 codes left")
 		b.inspect("security-app")
 		b.signOut()
 
@@ -211,7 +213,7 @@ func TestAppInBrowser(t *testing.T) {
 		b.inspect("code")
 		b.fill("Code", "000 000")
 		b.follow("Sign in")
-		b.see("This code is wrong or was used.")
+		b.see("This code is wrong or already used.")
 		b.inspect("code-wrong")
 		b.fill("Code", codes[0])
 		b.follow("Sign in")
@@ -247,6 +249,6 @@ func TestProviderInBrowser(t *testing.T) {
 		b.signOut()
 		b.open("/signin?next=/accounts")
 		b.follow("Sign in with Example ID")
-		b.see("Choose an account")
+		b.see("You belong to one account.")
 	})
 }

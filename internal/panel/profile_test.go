@@ -34,7 +34,7 @@ func TestProfile(t *testing.T) {
 			"another phrase").
 			wants(http.StatusUnprocessableEntity, "This is not your password.")
 		v.submit(page, "Change password", "present", s.Password, "password", "tiny", "passwordConfirmation", "tiny").
-			wants(http.StatusUnprocessableEntity, "A password has 8 to 256 characters.").lacks("tiny")
+			wants(http.StatusUnprocessableEntity, "Use 8 to 256 characters.").lacks("tiny")
 		v.submit(page, "Change password", "present", s.Password, "password", "another phrase", "passwordConfirmation",
 			"another phrase").
 			goes("/profile").notes("password_changed", 1)

@@ -66,7 +66,7 @@ func TestProvider(t *testing.T) {
 		thief.get(callback).wants(http.StatusUnprocessableEntity, "This took too long")
 		flow := v.flowsAtProvider()[0]
 		v.get(callback).goes("/accounts")
-		v.get("/accounts").wants(http.StatusOK, "Choose an account")
+		v.get("/accounts").wants(http.StatusOK, "You belong to one account.")
 		v.get("/profile/security").wants(http.StatusOK, s.OwnerEmail+" "+p.Issuer())
 
 		replayed := s.visitor()
@@ -191,7 +191,7 @@ func TestProveAgainAtProvider(t *testing.T) {
 		s.age(time.Hour)
 		asked := v.post("/profile/security/app/new", "kept", "this").wants(http.StatusOK, "Confirm at Example ID")
 		asked.lacks("Password")
-		v.submit(asked, "I have confirmed it, continue").wants(http.StatusOK, "Confirm that it is you")
+		v.submit(asked, "I have confirmed it, continue").wants(http.StatusOK, "Confirm your identity")
 
 		p.Behave(openidtest.Behaviour{Remembers: true,
 			Claims: func(all map[string]any) { all["auth_time"] = time.Now().Add(-time.Hour).Unix() }})

@@ -48,8 +48,9 @@ type securityPage struct {
 	Renaming uuid.UUID
 	Form     *form
 	Errors   []string
-	// CodeErrors are the errors of the code that confirms a change to the authenticator app.
-	CodeErrors []string
+	// RenewalErrors are the errors of the code that confirms new recovery codes, and RemovalErrors those of the code
+	// that confirms the removal of the authenticator app.
+	RenewalErrors, RemovalErrors []string
 }
 
 func (h *securityHandler) page(q *request) error { return h.show(q, http.StatusOK, securityPage{}) }
@@ -122,7 +123,7 @@ func (h *securityHandler) addApp(q *request) error {
 func (h *securityHandler) renewCodes(q *request) error {
 	codes, err := h.signIn.RenewCodes(q.r.Context(), q.by, q.r.PostFormValue(codeField), q.visitor())
 	if err != nil {
-		return h.codeRefused(q, err)
+		return h.codeRefused(q, err, func(p *securityPage, errors []string) { p.RenewalErrors = errors })
 	}
 	return showCodes(q, codes)
 }
@@ -145,13 +146,14 @@ func showCodes(q *request, codes []secret.Password) error {
 
 func (h *securityHandler) removeApp(q *request) error {
 	if err := h.signIn.DisableTOTP(q.r.Context(), q.by, q.r.PostFormValue(codeField), q.visitor()); err != nil {
-		return h.codeRefused(q, err)
+		return h.codeRefused(q, err, func(p *securityPage, errors []string) { p.RemovalErrors = errors })
 	}
 	return q.redirectWithNotice("/profile/security", noticeOf("app_removed", ""))
 }
 
-// codeRefused shows the error of a code beside its field. It returns any other error, which has its own page.
-func (h *securityHandler) codeRefused(q *request, err error) error {
+// codeRefused shows the error of a code beside its field, where put writes it. It returns any other error, which has
+// its own page.
+func (h *securityHandler) codeRefused(q *request, err error, put func(p *securityPage, errors []string)) error {
 	status := http.StatusUnprocessableEntity
 	switch fault.KindOf(err) {
 	case fault.Invalid:
@@ -160,7 +162,9 @@ func (h *securityHandler) codeRefused(q *request, err error) error {
 	default:
 		return err
 	}
-	return h.show(q, status, securityPage{CodeErrors: sentences(q.explainLimit(err))})
+	var shown securityPage
+	put(&shown, sentences(q.explainLimit(err)))
+	return h.show(q, status, shown)
 }
 
 // passkeyPage is the data of the page that adds a passkey.

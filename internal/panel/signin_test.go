@@ -121,7 +121,7 @@ func TestGivingRightsTakesAProof(t *testing.T) {
 			ben + "/owner", ben + "/remove", s.page("/tokens"), s.page("/tokens/delete"),
 			"/profile/security/passkeys/new", "/profile/security/passkeys", "/profile/security/passkeys/rename",
 		} {
-			v.post(to, "permissions", "Create_Store_API_Tokens").wants(http.StatusOK, "Confirm that it is you")
+			v.post(to, "permissions", "Create_Store_API_Tokens").wants(http.StatusOK, "Confirm your identity")
 		}
 		s.unchanged(before)
 	})

@@ -19,7 +19,7 @@ func TestStores(t *testing.T) {
 		added := owner.submit(form, "Add store", "name", " Acme <Asia> ")
 		tokens := owner.get(added.header.Get("Location"))
 		tokens.wants(http.StatusOK, "The store Acme <Asia> was added.").wants(http.StatusOK,
-			"API accounts of Acme <Asia>")
+			"API tokens of Acme <Asia>")
 		owner.submit(form, "Add store", "name", "Acme Asia").wants(http.StatusUnprocessableEntity,
 			"This form was sent already.")
 		settings := owner.get(linkCalled(t, tokens, "Settings"))
@@ -56,9 +56,9 @@ func TestSwitchStores(t *testing.T) {
 		}
 		clerk := s.signedIn(chloe)
 		page := clerk.get(s.page("/stores/acme1us/users"))
-		clerk.get(linkCalled(t, page, "Acme EU")).wants(http.StatusOK, "API accounts of Acme EU")
+		clerk.get(linkCalled(t, page, "Acme EU")).wants(http.StatusOK, "API tokens of Acme EU")
 		settings := clerk.get(linkCalled(t, page, "Settings"))
-		settings.wants(http.StatusOK, "Settings of Acme US").lacks("Rename").lacks("API accounts")
+		settings.wants(http.StatusOK, "Settings of Acme US").lacks("Rename").lacks("API tokens")
 		clerk.get(s.page("/stores/acme2eu/settings")).wants(http.StatusOK, "acme2eu").lacks("Owner")
 		clerk.get(s.page("/stores")).lacks("Add store")
 		clerk.get(s.page("/stores/new")).wants(http.StatusForbidden, s.OwnerEmail)

@@ -137,8 +137,8 @@ func (h *tokenHandler) named(q *request, p *tokenPlace, text string) (token.Toke
 // scopeLine is the permissions on one resource, as the page shows them.
 type scopeLine struct {
 	Name string
-	// Permissions are their names, and Sentences their descriptions.
-	Permissions, Sentences []string
+	// Permissions are their names, Sentences their descriptions, and IDs those of their scopes.
+	Permissions, Sentences, IDs []string
 }
 
 // Words returns the names of the permissions.
@@ -152,6 +152,7 @@ func scopeLines(q *request, catalogue *scope.Catalogue, s scope.Set) []scopeLine
 		line := scopeLine{Name: r.Name}
 		for _, p := range r.Permissions {
 			line.Permissions, line.Sentences = append(line.Permissions, p.Name), append(line.Sentences, p.Description)
+			line.IDs = append(line.IDs, p.Scope)
 		}
 		lines = append(lines, line)
 	}

@@ -144,7 +144,7 @@ func TestTokenFromFirstToLast(t *testing.T) {
 		if b.clipboard() != access {
 			t.Error("clipboard: got another text, want the access token")
 		}
-		b.follow("I have saved them, continue")
+		b.follow("Done")
 		b.see("was created.")
 		b.click("2 scopes of Onboarding & leavers")
 		b.see("Account Users: modify, remove")
@@ -201,7 +201,7 @@ func TestSecretsAreShownOnce(t *testing.T) {
 			b.click("Copy the client ID") // so that leaving does not ask for confirmation
 			b.see("Copied.")
 			after()
-			b.see("API accounts of Acme US")
+			b.see("API tokens of Acme US")
 			b.see("Store token " + name)
 			for _, secret := range []string{access, credential(t, content, "CLIENT SECRET")} {
 				if strings.Contains(evaluate[string](b, "document.documentElement.outerHTML"), secret) {
@@ -220,7 +220,7 @@ func TestClosingSecretsAsks(t *testing.T) {
 		at := "/accounts/" + s.Account + "/tokens"
 		b.make(at, "Asked", "Account: read-only")
 		b.downloaded() // the page cannot detect this download
-		b.click("I have saved them, continue")
+		b.click("Done")
 		b.see("Have you saved the secrets?")
 		b.inspect("tokens-leave")
 		b.click("Back to the secrets")
@@ -321,7 +321,7 @@ func TestRotateTokenInBrowser(t *testing.T) {
 		before := credential(t, content, "ACCESS TOKEN")
 		b.click("Download as text")
 		b.downloaded()
-		b.follow("I have saved them, continue")
+		b.follow("Done")
 		b.follow("Rotated")
 		b.click("Access tokens")
 		b.must("open the form", chromedp.Click(chromedp.CSS("#access summary")))
@@ -339,7 +339,7 @@ func TestRotateTokenInBrowser(t *testing.T) {
 		s.works(after, true)
 		b.click("Copy the access token")
 		b.see("Copied.")
-		b.follow("I have saved them, continue")
+		b.follow("Done")
 		b.see("was rotated.")
 		b.miss(after)
 		b.see(after[len(after)-4:])

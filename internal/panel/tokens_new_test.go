@@ -111,7 +111,7 @@ func TestChoosingScopesInBrowser(t *testing.T) {
 		b.see("curl -sS")
 		b.click("Copy the command")
 		b.see("Copied.")
-		b.follow("I have saved them, continue")
+		b.follow("Done")
 		b.click("Copy the client ID of Kept")
 		b.await("the client ID to be copied", "document.querySelector('.list .copied') !== null")
 		if got := b.clipboard(); len(got) < 20 {

@@ -56,12 +56,13 @@ func accessValues(publicURL string, t token.Token, access secret.Secret) []shown
 
 // curl returns a command for a shell that sends a first request with the access token.
 func curl(publicURL string, t token.Token, access secret.Secret) string {
+	const next = " \\\n  " // continues the command on another line
 	path := token.APIPath(publicURL, t)
 	if t.Level() == scope.LevelStore {
-		return "curl -sS '" + path + "store' -H 'X-Auth-Token: " + access.Reveal() + "'"
+		return "curl -sS '" + path + "store'" + next + "-H 'X-Auth-Token: " + access.Reveal() + "'"
 	}
-	return "curl -sS '" + path + "' -H 'X-Auth-Token: " + access.Reveal() +
-		`' -H 'Content-Type: application/json' -d '{"query": "{ viewer { kind scopes } }"}'`
+	return "curl -sS '" + path + "'" + next + "-H 'X-Auth-Token: " + access.Reveal() + "'" + next +
+		"-H 'Content-Type: application/json'" + next + `-d '{"query": "{ viewer { kind scopes } }"}'`
 }
 
 func (h *tokenIssueHandler) newSecrets(q *request, p *tokenPlace, i token.Issued) secretsPage {

@@ -360,11 +360,11 @@ func TestTokensAskAgain(t *testing.T) {
 		owner, at := s.signedIn(s.OwnerEmail), tokensOf(s)["account"]
 		owner.create(at, "Fresh").wants(http.StatusOK, "shown only once")
 		s.age(16 * time.Minute)
-		page := owner.create(at, "Stale").wants(http.StatusOK, "Confirm that it is you")
+		page := owner.create(at, "Stale").wants(http.StatusOK, "Confirm your identity")
 		owner.submit(page, "Continue", "password_again", s.Password).wants(http.StatusOK, "Your new API token, Stale")
 		s.age(16 * time.Minute)
 		page = owner.open(at+"/delete?id="+idOf(owner, at, "Fresh")).wants(http.StatusOK, "Delete this API token?")
-		page = owner.submit(page, "Delete token").wants(http.StatusOK, "Confirm that it is you")
+		page = owner.submit(page, "Delete token").wants(http.StatusOK, "Confirm your identity")
 		owner.open(at).wants(http.StatusOK, "Fresh")
 		owner.submit(page, "Continue", "password_again", s.Password).goes(at).notes("tokens_deleted", 1)
 	})

@@ -93,8 +93,8 @@ func (s *server) provisionSome(tokenID uuid.UUID) {
 func TestProvisioning(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		owner, at := s.signedIn(s.OwnerEmail), s.page("/users/provisioning")
-		page := owner.open(at).wants(http.StatusOK, "There was no request yet.").
-			wants(http.StatusOK, "No request failed.")
+		page := owner.open(at).wants(http.StatusOK, "No requests yet.").
+			wants(http.StatusOK, "No failed requests.")
 		check.Equal(t, valueOf(page, "url"), s.URL+s.page("/scim/v2"), "base URL")
 		owner.open(s.page("/users")).wants(http.StatusOK, "Provisioning").lacks("Provisioned")
 		token := owner.scimToken(s, "Okta")
@@ -192,7 +192,7 @@ func TestProvisioningInABrowser(t *testing.T) {
 		token := b.text("#access_token")
 		b.click("Copy the access token") // otherwise closing asks whether it is saved
 		b.see("Copied.")
-		b.follow("I have saved them, continue")
+		b.follow("Done")
 		s.scim(token, http.StatusCreated, http.MethodPost, "/Users", addIda)
 		s.scim(token, http.StatusConflict, http.MethodPost, "/Users", addIda)
 		s.signedIn(s.OwnerEmail).until(at, "already has this e-mail address")

@@ -62,7 +62,7 @@ func TestPeople(t *testing.T) {
 		all := owner.get(s.page("/users"))
 		all.wants(http.StatusOK, "5 users")
 		for _, text := range []string{"Ana Alvarez", ana, "Acme US: Custom permissions", "Acme EU: Store owner",
-			"Account owner", "Inactive", "Never"} {
+			"Account owner", "Deactivated", "Never"} {
 			all.wants(http.StatusOK, text)
 		}
 		found := owner.submit(all, "Search", "q", "CARON")
@@ -84,7 +84,7 @@ func TestPeopleFilteredAndSorted(t *testing.T) {
 		s.run("email,first_name,last_name\nzoe@acme.example,,\n", "user", "provision", "--account", s.Account, "--file",
 			"-", "--format", "csv")
 		all := owner.get(s.page("/users"))
-		pending := owner.get(linkCalled(t, all, "Not accepted")).wants(http.StatusOK, "1 user found").lacks(ana)
+		pending := owner.get(linkCalled(t, all, "Pending")).wants(http.StatusOK, "1 user found").lacks(ana)
 		pending.wants(http.StatusOK, "zoe@acme.example In no store Pending")
 		owner.get(linkCalled(t, pending, "Deactivated")).wants(http.StatusOK, "No users match.")
 		owner.get(linkCalled(t, pending, "In no store")).wants(http.StatusOK, "zoe@acme.example").lacks(ana)
@@ -235,12 +235,12 @@ func TestPlaces(t *testing.T) {
 			"Choose a role.").wants(http.StatusUnprocessableEntity, "Orders 1 of 13")
 		owner.get(place).wants(http.StatusOK, "Orders 1 of 13")
 		owner.submit(owner.get(place), "Deactivate").goes(place).notes("place_saved", 1)
-		owner.get(at).wants(http.StatusOK, "Acme EU Custom permissions Inactive")
-		owner.submit(owner.get(place), "Activate").goes(place).notes("place_saved", 1)
+		owner.get(at).wants(http.StatusOK, "Acme EU Custom permissions Deactivated")
+		owner.submit(owner.get(place), "Reactivate").goes(place).notes("place_saved", 1)
 		confirmation := owner.get(linkCalled(t, owner.get(place), "Remove from this store"))
 		owner.submit(confirmation.wants(http.StatusOK, "Remove Ana Alvarez from Acme EU?"),
 			"Remove from the store").goes(at).notes("person_out_of_store", 1)
-		owner.get(at).lacks("Custom permissions Inactive")
+		owner.get(at).lacks("Custom permissions Deactivated")
 		owner.get(place).wants(http.StatusNotFound, "not in the store")
 		self := personAt(t, owner.get(s.page("/users")), "Acme Owner")
 		owner.get(self).wants(http.StatusOK, "cannot be removed").lacks("Remove from the account")
@@ -269,7 +269,7 @@ func TestPlacesByAClerk(t *testing.T) {
 		clerk.post(place, "role", "STORE_ADMINISTRATOR").wants(http.StatusForbidden, "You do not have")
 		clerk.submit(clerk.get(place), "Deactivate").goes(place).notes("place_saved", 1)
 		// Reactivating would grant permissions that only owners can grant.
-		clerk.get(place).lacks("Activate")
+		clerk.get(place).lacks("Reactivate")
 		clerk.post(place+"/status", "status", "ACTIVE").wants(http.StatusForbidden, "Only the owner")
 		clerk.post(place+"/remove").goes(s.page("/users")).notes("person_out_of_store", 1)
 	})
@@ -287,13 +287,13 @@ func TestRemovePerson(t *testing.T) {
 		owner.get(at+"/remove").wants(http.StatusOK, "Store Owner owns Acme EU.").lacks("At once")
 		heir := personAt(t, list, "Ana Alvarez")
 		give := owner.get(heir + "/owner")
-		owner.submit(give, "Make them the owner").wants(http.StatusUnprocessableEntity,
+		owner.submit(give, "Transfer ownership").wants(http.StatusUnprocessableEntity,
 			"Choose what to transfer.").wants(http.StatusUnprocessableEntity, "Confirm that you understand this.")
-		owner.submit(give, "Make them the owner", "what", "acme2eu", "sure",
+		owner.submit(give, "Transfer ownership", "what", "acme2eu", "sure",
 			"yes").goes(heir).notes("owner_now", 1)
 		owner.setPolicy(s, "REVOKE_TOKENS")
 		confirmation := owner.get(at + "/remove")
-		confirmation.wants(http.StatusOK, "1 session of theirs").wants(http.StatusOK,
+		confirmation.wants(http.StatusOK, "They are signed out of 1 session").wants(http.StatusOK,
 			"goes with them").wants(http.StatusOK, "stays with them").wants(http.StatusOK,
 			"Acme EU (Store administrator)")
 		var ids []string
@@ -366,7 +366,7 @@ func TestDeactivate(t *testing.T) {
 		clerk.get(list).wants(http.StatusOK, "Users of Acme EU")
 		owner.submit(owner.get(at), "Deactivate").goes(at).notes("place_saved", 1)
 		clerk.get(list).wants(http.StatusNotFound, "no such store")
-		owner.submit(owner.get(at), "Activate").goes(at).notes("place_saved", 1)
+		owner.submit(owner.get(at), "Reactivate").goes(at).notes("place_saved", 1)
 		clerk.get(list).wants(http.StatusOK, "Users of Acme EU")
 	})
 }
@@ -379,10 +379,10 @@ func TestRemoveAsksAgain(t *testing.T) {
 		confirmation, give := owner.get(at+"/remove"), owner.get(at+"/owner")
 		place := owner.get(at + "/stores/acme1us/remove")
 		s.age(16 * time.Minute)
-		owner.submit(place, "Remove from the store").wants(http.StatusOK, "Confirm that it is you")
-		owner.submit(give, "Make them the owner", "what", "acme1us", "sure", "yes").wants(http.StatusOK,
-			"Confirm that it is you")
-		again := owner.submit(confirmation, "Remove from the account").wants(http.StatusOK, "Confirm that it is you")
+		owner.submit(place, "Remove from the store").wants(http.StatusOK, "Confirm your identity")
+		owner.submit(give, "Transfer ownership", "what", "acme1us", "sure", "yes").wants(http.StatusOK,
+			"Confirm your identity")
+		again := owner.submit(confirmation, "Remove from the account").wants(http.StatusOK, "Confirm your identity")
 		owner.get(at).wants(http.StatusOK, ben)
 		owner.submit(again, "Continue", "password_again",
 			s.known(s.OwnerEmail)).goes(s.page("/users")).notes("person_removed", 1)

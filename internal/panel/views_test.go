@@ -101,7 +101,7 @@ func TestAgain(t *testing.T) {
 		b.check("Account Users: read-only")
 		s.age(16 * 60 * 1e9)
 		b.follow("Create API token")
-		b.see("Confirm that it is you")
+		b.see("Confirm your identity")
 		b.inspect("again")
 		b.fill("Password", "not the one")
 		check.Equal(t, b.follow("Continue"), http.StatusUnprocessableEntity, "status")

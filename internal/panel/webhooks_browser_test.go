@@ -38,7 +38,7 @@ func TestWebhookFromFirstToLast(t *testing.T) {
 		if b.clipboard() != secret {
 			t.Error("clipboard: got another text, want the signing secret")
 		}
-		b.follow("I have saved them, continue")
+		b.follow("Done")
 		b.see("was created.")
 		b.miss(secret)
 		hook, _, _ := strings.Cut(b.at(), "?")
@@ -73,7 +73,7 @@ func TestChangeWebhookInBrowser(t *testing.T) {
 		b.downloaded()
 		b.click("Copy the signing secret")
 		b.see("Copied.")
-		b.follow("I have saved them, continue")
+		b.follow("Done")
 		b.see("was rotated.")
 		b.see(before[len(before)-4:])
 		b.follow("Pause")

@@ -212,7 +212,7 @@ func (s *Codes) judgeCode(ctx context.Context, who Person, typed string, v Visit
 
 func errWrongCode() *fault.Error {
 	return fault.Errorf(fault.Invalid,
-		"This code is wrong or was used. Enter the one that your app shows now, or another recovery code.").On("code")
+		"This code is wrong or already used. Enter the one that your app shows now, or another recovery code.").On("code")
 }
 
 func (s *Codes) useCode(ctx context.Context, who user.User, typed string, _ Visitor) error {

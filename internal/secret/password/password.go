@@ -47,7 +47,7 @@ func refusal(text string, names []string) string {
 		return "The password is not valid UTF-8."
 	}
 	if n < MinLength || n > MaxLength {
-		return fmt.Sprintf("A password has %d to %d characters.", MinLength, MaxLength)
+		return fmt.Sprintf("Use %d to %d characters.", MinLength, MaxLength)
 	}
 	folded := fold(text)
 	switch {
