@@ -1,6 +1,7 @@
 package panel
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -68,7 +69,7 @@ type scopeChoice struct {
 // Implied returns the scopes that the permission implies, separated by spaces.
 func (c scopeChoice) Implied() string { return strings.Join(c.Implies, " ") }
 
-// sectionsOf returns the resources by section with the chosen scopes selected. Of permissions that exclude each other
+// sectionsOf returns the resources by section, or the part of a long one, with the chosen scopes selected. Of permissions that exclude each other
 // it selects the last one, which implies the others.
 func sectionsOf(resources []scope.Resource, chosen []string) []scopeSection {
 	var all []scopeSection
@@ -82,11 +83,12 @@ func sectionsOf(resources []scope.Resource, chosen []string) []scopeSection {
 		if line.Exclusive() {
 			selectLast(line.Permissions)
 		}
-		if n := len(all); n == 0 || all[n-1].Name != r.Section {
-			all = append(all, scopeSection{Name: r.Section})
+		name := cmp.Or(r.Group, r.Section)
+		at := slices.IndexFunc(all, func(s scopeSection) bool { return s.Name == name })
+		if at < 0 {
+			at, all = len(all), append(all, scopeSection{Name: name})
 		}
-		last := &all[len(all)-1]
-		last.Resources = append(last.Resources, line)
+		all[at].Resources = append(all[at].Resources, line)
 	}
 	return all
 }

@@ -25,8 +25,9 @@ type Permission struct {
 type Resource struct {
 	// Key is the name for programs, such as "account_users".
 	Key string
-	// Name, Section and Description are for display. Section is the heading.
-	Name, Section, Description string
+	// Name, Section, Group and Description are for display. Section is the heading,
+	// and Group a part of a long section, empty if it has no parts.
+	Name, Section, Group, Description string
 	// Level is the level of all its scopes.
 	Level Level
 	// Feature is the feature that an account must have to see the resource. It is

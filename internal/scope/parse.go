@@ -73,7 +73,7 @@ func (p *parser) catalogue(root *strictyaml.Node) {
 
 // resource parses one resource, and reports whether the node is one.
 func (p *parser) resource(n *strictyaml.Node) (Resource, bool) {
-	m := p.Mapping(n, "a resource", "key", "name", "section", "level", "feature", "description", "permissions")
+	m := p.Mapping(n, "a resource", "key", "name", "section", "group", "level", "feature", "description", "permissions")
 	if !m.Is() {
 		return Resource{}, false
 	}
@@ -81,6 +81,7 @@ func (p *parser) resource(n *strictyaml.Node) (Resource, bool) {
 		Key:         text(m, "key"),
 		Name:        text(m, "name"),
 		Section:     text(m, "section"),
+		Group:       m.OptionalText("group", notBlank, blankRule),
 		Description: text(m, "description"),
 		Level:       strictyaml.Choice(m, "level", levels),
 		Feature:     strictyaml.Choice(m, "feature", features),

@@ -7,6 +7,13 @@ document.addEventListener("change", (event) => {
   for (const box of event.target.closest("table, form").querySelectorAll("input[type=checkbox]:not([data-all])")) box.checked = event.target.checked;
 });
 
+// All or none of the boxes of a group.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-boxes]");
+  if (!button) return;
+  for (const box of button.closest("details").querySelectorAll("input[type=checkbox]:not(:disabled)")) box.checked = button.dataset.boxes === "all";
+});
+
 // A choice that filters a list applies at once.
 document.addEventListener("change", (event) => {
   if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();
