@@ -13,7 +13,8 @@ var locales = []locale{
 	{"hu", "Magyar"}, {"nl", "Nederlands"}, {"nb", "Norsk bokmål"}, {"pl", "Polski"}, {"pt", "Português"},
 	{"pt-BR", "Português (Brasil)"}, {"ro", "Română"}, {"fi", "Suomi"}, {"sv", "Svenska"}, {"vi", "Tiếng Việt"},
 	{"tr", "Türkçe"}, {"el", "Ελληνικά"}, {"bg", "Български"}, {"uk", "Українська"}, {"he", "עברית"},
-	{"ar", "العربية"}, {"hi", "हिन्दी"}, {"th", "ไทย"}, {"ko", "한국어"}, {"ja", "日本語"}, {"zh-CN", "简体中文"}, {"zh-TW", "繁體中文"},
+	{"ar", "العربية"}, {"hi", "हिन्दी"}, {"th", "ไทย"},
+	{"ko", "한국어"}, {"ja", "日本語"}, {"zh-CN", "简体中文"}, {"zh-TW", "繁體中文"},
 }
 
 // Locales returns the languages to choose from. A value that is none of them is the first one, so that saving the form

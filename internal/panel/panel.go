@@ -266,4 +266,6 @@ func (p *Panel) enter(q *request, to route) error {
 	return to.serve(q)
 }
 
-func errNoPage() error { return fault.Errorf(fault.NotFound, "The address may be mistyped, or the page was removed.") }
+func errNoPage() error {
+	return fault.Errorf(fault.NotFound, "The address may be mistyped, or the page was removed.")
+}

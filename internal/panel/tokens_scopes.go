@@ -69,8 +69,8 @@ type scopeChoice struct {
 // Implied returns the scopes that the permission implies, separated by spaces.
 func (c scopeChoice) Implied() string { return strings.Join(c.Implies, " ") }
 
-// sectionsOf returns the resources by section, or the part of a long one, with the chosen scopes selected. Of permissions that exclude each other
-// it selects the last one, which implies the others.
+// sectionsOf returns the resources by section, or by the part of a long one, with the chosen scopes selected. Of
+// permissions that exclude each other it selects the last one, which implies the others.
 func sectionsOf(resources []scope.Resource, chosen []string) []scopeSection {
 	var all []scopeSection
 	for _, r := range resources {

@@ -80,8 +80,8 @@ func TestDeactivateFromTheAccount(t *testing.T) {
 		at := personAt(t, owner.get(s.page("/users")), "Chloé Caron")
 		list := s.page("/stores/acme2eu/users")
 		clerk.get(list).wants(http.StatusOK, "Users of Acme EU")
-		owner.submit(owner.get(at+"/deactivate").wants(http.StatusOK, "They are signed out of 1 session"), "Deactivate").
-			goes(at).notes("person_deactivated", 1)
+		owner.submit(owner.get(at+"/deactivate").wants(http.StatusOK, "They are signed out of 1 session"),
+			"Deactivate").goes(at).notes("person_deactivated", 1)
 		if r := clerk.get(list); r.status != http.StatusSeeOther {
 			t.Errorf("a deactivated user: got %d %s, want 303 to sign in", r.status, r.text())
 		}
