@@ -49,13 +49,13 @@ func TestInvite(t *testing.T) {
 		at := personAt(t, owner.get(s.page("/users")), "Dora Dahl")
 		person := owner.get(at)
 		person.wants(http.StatusOK, "Dora Dahl Invited").wants(http.StatusOK, "the invitation expires on")
-		owner.submit(person, "Resend invitation").wants(http.StatusOK, "Send this link to the user.")
+		owner.submit(person, "Resend invitation").wants(http.StatusOK, "Send this link to Dora Dahl, who uses it to set a password.")
 		owner.submit(person, "Resend invitation").wants(http.StatusConflict,
 			"This form was sent already.").lacks("lkl_")
 		owner.submit(owner.get(s.page("/users/invite")), "Invite", "email", "dora@acme.example", "stores",
 			"acme1us").wants(http.StatusUnprocessableEntity, "is already in the store Acme US")
 		list := owner.get(s.page("/users?status=pending")).wants(http.StatusOK, "1 user found").lacks(ana)
-		again := owner.submit(list, "Resend invitation").wants(http.StatusOK, "Send this link to the user.")
+		again := owner.submit(list, "Resend invitation").wants(http.StatusOK, "Send this link to Dora Dahl, who uses it to set a password.")
 		_, link, _ = strings.Cut(again.text(), s.URL)
 		link, _, _ = strings.Cut(link, " ")
 		s.expireLinks()
@@ -64,7 +64,7 @@ func TestInvite(t *testing.T) {
 		list = owner.get(s.page("/users?status=pending")).wants(http.StatusOK,
 			"Acme US: Sales staff Invitation expired")
 		again = owner.submit(list, "Resend the invitation of Dora Dahl").wants(http.StatusOK,
-			"Send this link to the user.")
+			"Send this link to Dora Dahl, who uses it to set a password.")
 		_, link, _ = strings.Cut(again.text(), s.URL)
 		link, _, _ = strings.Cut(link, " ")
 		owner.get(s.page("/users")).wants(http.StatusOK, "Invited · expires "+nextWeek()).lacks("Invitation expired")

@@ -97,7 +97,7 @@ func TestSwitchingAccounts(t *testing.T) {
 		s.apply(morePeople)
 		v := s.visitor()
 		v.post("/signin", "email", "both@agency.example", "password", s.known("both@agency.example")).goes("/accounts")
-		page := v.get("/accounts").wants(http.StatusOK, "You are a member of several accounts.")
+		page := v.get("/accounts").wants(http.StatusOK, "You can switch at any time.")
 		first := v.cookie(session)
 		away := v.get("/accounts/"+other+"/stores?after=").wants(http.StatusConflict,
 			"You are signed in to Acme Retail. This page belongs to Blue Bicycles.")
