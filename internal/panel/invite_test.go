@@ -60,7 +60,7 @@ func TestInvite(t *testing.T) {
 		link, _, _ = strings.Cut(link, " ")
 		s.expireLinks()
 		owner.get(at).wants(http.StatusOK, "Dora Dahl Invitation expired").wants(http.StatusOK,
-			"no longer works. Send it again.")
+			"the invitation expired on")
 		list = owner.get(s.page("/users?status=pending")).wants(http.StatusOK,
 			"Acme US: Sales staff Invitation expired")
 		again = owner.submit(list, "Resend the invitation of Dora Dahl").wants(http.StatusOK,
