@@ -4,6 +4,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,8 +28,9 @@ type shownCharge struct {
 	KindName, StatusName, Badge string
 	// Span is the period in words, empty if it has none.
 	Span string
-	// About says which app charges which store. It is empty if the page says so elsewhere.
-	About string
+	// About says which app charges which store, and Partner whose app it is. They are empty if the page says so
+	// elsewhere.
+	About, Partner string
 }
 
 var chargeLooks = map[billing.ChargeStatus]string{
@@ -57,6 +59,7 @@ func describeCharges(q *request, service *billing.Service, charges []billing.Cha
 	for i, c := range charges {
 		shown[i] = describeCharge(q, c)
 		s, known := about[c.SubscriptionID]
+		shown[i].Partner = s.Partner
 		switch {
 		case !known:
 		case asPartner:
@@ -123,7 +126,10 @@ func spanText(q *request, s billing.Span) string {
 }
 
 // dayText returns a day of billing, which counts days in UTC.
-func dayText(at time.Time) string { return at.UTC().Format("2 January 2006") }
+func dayText(at time.Time) string { return at.UTC().Format("2\u00a0Jan\u00a02006") }
+
+// moneyText returns an amount with a minus sign, which is as wide as a digit, where String writes a hyphen.
+func moneyText(m billing.Money) string { return strings.Replace(m.String(), "-", "\u2212", 1) }
 
 // monthText returns a month such as 2026-02 in words.
 func monthText(month string) (string, error) {

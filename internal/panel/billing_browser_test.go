@@ -34,13 +34,15 @@ func (b *browser) says(texts ...string) {
 
 // What several pages say.
 const (
-	charger  = "Who charges: Acme Retail, for the app Acme Subscriptions"
+	charger  = "Charged by: Acme Retail, for the app Acme Subscriptions"
 	store    = "Store: Blue Bicycles bluebike"
-	usageCap = "Usage: The app can also charge for what the store uses, at most $10.00 per month on top of the price. " +
-		"More than that needs your approval again."
+	usageCap = "Usage: Up to $10.00 per month on top of the price. Above that, the app must ask again."
 	// bought is what an invoice says about a charge, and sold what the partner reads.
 	bought = " Acme Subscriptions by Acme Retail, for Blue Bicycles "
 	sold   = " Acme Subscriptions, for Blue Bicycles (bluebike) "
+	// agreed is what was agreed in the end.
+	agreed = "What was agreed: 14 Feb 2026: Plus, $60.00 every month. Usage up to $10.00 " +
+		"31 Jan 2026: Basic, $30.00 every month. Usage up to $10.00"
 )
 
 // billed is the whole of billing as its users see it: the partner's program, the browser of the store's owner, and
@@ -78,13 +80,13 @@ func (f *billed) subscribe() {
 	b.fill("Password", b.server.known(bicyclesOwner))
 	b.follow("Sign in")
 	check.Equal(f, b.at(), path, "the page after signing in")
-	b.says("Acme Retail asks to charge Blue Bicycles")
+	b.says("Approve a subscription from Acme Retail?", "Charged when you approve $30.00")
 	check.Equal(f, b.facts(), []string{
 		charger,
 		store,
-		"Price: $30.00 every month, until it is cancelled",
-		"When you approve: Subscription: Basic 31 January 2026 to 27 February 2026 $30.00",
-		"Next charge: $30.00 on 28 February 2026, and so on every month",
+		"Price: $30.00 every month, until you cancel",
+		"When you approve: Subscription: Basic 31 Jan 2026 to 27 Feb 2026 $30.00",
+		"Next charge: $30.00 on 28 Feb 2026, then every month",
 		usageCap,
 	}, "what is asked")
 	b.inspect("approval")
@@ -103,10 +105,11 @@ func (f *billed) subscribe() {
 		store,
 		"Price: $30.00 every month",
 		usageCap,
-		"Next charge: 28 February 2026",
+		"Next charge: 28 Feb 2026",
+		"What was agreed: 31 Jan 2026: Basic, $30.00 every month. Usage up to $10.00",
 	}, "the subscription")
 	check.Equal(f, b.rows(), []string{
-		"Subscription: Basic 31 January 2026 to 27 February 2026 | Price of the period | 31 January 2026 | Pending | $30.00",
+		"Subscription: Basic 31 Jan 2026 to 27 Feb 2026 | Subscription fee | 31 Jan 2026 | Pending | $30.00",
 	}, "its charges")
 }
 
@@ -118,27 +121,28 @@ func (f *billed) useAndInvoice() {
 			"amount": dollars(2.5), "idempotencyKey": "mails-1"}}, &struct{}{})
 	f.merchant.reload()
 	check.Equal(f, f.merchant.rows(), []string{
-		"250 mails 31 January 2026 to 27 February 2026 | Usage | 31 January 2026 | Pending | $2.50",
-		"Subscription: Basic 31 January 2026 to 27 February 2026 | Price of the period | 31 January 2026 | Pending | $30.00",
+		"250 mails 31 Jan 2026 to 27 Feb 2026 | Usage | 31 Jan 2026 | Pending | $2.50",
+		"Subscription: Basic 31 Jan 2026 to 27 Feb 2026 | Subscription fee | 31 Jan 2026 | Pending | $30.00",
 	}, "its charges with usage")
 	f.merchant.follow("Invoices")
 	f.merchant.says("No invoices yet.")
 	f.script.days(14)
 	f.merchant.follow("Invoices")
 	check.Equal(f, f.merchant.rows(), []string{
-		"Invoice 1 | January 2026 | 1 February 2026 | $32.50",
+		"Invoice 1 | January 2026 | 1 Feb 2026 | $32.50",
 	}, "the invoices after January")
 	f.merchant.follow("Invoice 1")
 	check.Equal(f, f.merchant.facts(), []string{
 		"Billed to: Blue Bicycles",
+		"Charged by: Acme Retail",
 		"Month: January 2026",
-		"Issued: 1 February 2026",
+		"Issued: 1 Feb 2026",
 		"Total: $32.50",
 	}, "January's invoice")
 	check.Equal(f, f.merchant.rows(), []string{
-		"Subscription: Basic" + bought + "31 January 2026 to 27 February 2026 | Price of the period | " +
-			"31 January 2026 | $30.00",
-		"250 mails" + bought + "31 January 2026 to 27 February 2026 | Usage | 31 January 2026 | $2.50",
+		"Subscription: Basic" + bought + "31 Jan 2026 to 27 Feb 2026 | Subscription fee | " +
+			"31 Jan 2026 | $30.00",
+		"250 mails" + bought + "31 Jan 2026 to 27 Feb 2026 | Usage | 31 Jan 2026 | $2.50",
 	}, "the lines of January's invoice")
 }
 
@@ -174,11 +178,11 @@ func (f *billed) change() {
 	check.Equal(f, b.facts(), []string{
 		charger,
 		store,
-		"Until now: Basic, $30.00 every month Usage of at most $10.00",
-		"After the change: Plus, $60.00 every month, until it is cancelled",
-		"When you approve: Credit for the rest of the period: Basic 14 February 2026 to 27 February 2026 -$15.00 " +
-			"Rest of the period after a change: Plus 14 February 2026 to 27 February 2026 $30.00",
-		"Next charge: $60.00 on 28 February 2026, and so on every month",
+		"Current plan: Basic, $30.00 every month Usage up to $10.00",
+		"New plan: Plus, $60.00 every month, until you cancel",
+		"When you approve: Credit for the rest of the period: Basic 14 Feb 2026 to 27 Feb 2026 −$15.00 " +
+			"Rest of the period after a change: Plus 14 Feb 2026 to 27 Feb 2026 $30.00 Total $15.00",
+		"Next charge: $60.00 on 28 Feb 2026, then every month",
 		usageCap,
 	}, "the change")
 	b.follow("Approve")
@@ -186,52 +190,52 @@ func (f *billed) change() {
 	check.Equal(f, f.script.polls(c).Status, "COMPLETE", "the checkout of the change")
 	b.open("/accounts/" + bicycles + "/subscriptions")
 	check.Equal(f, b.rows(), []string{
-		"Acme Subscriptions: Plus Acme Retail | Blue Bicycles | Active | $60.00 every month | 28 February 2026",
+		"Acme Subscriptions: Plus Acme Retail | Blue Bicycles | Active | $60.00 every month | 28 Feb 2026",
 	}, "the subscriptions")
 	b.follow("Acme Subscriptions: Plus")
 	check.Equal(f, b.rows(), []string{
-		"Rest of the period after a change: Plus 14 February 2026 to 27 February 2026 | " +
-			"New price for the rest of the period | 14 February 2026 | Pending | $30.00",
-		"Credit for the rest of the period: Basic 14 February 2026 to 27 February 2026 | Credit | " +
-			"14 February 2026 | Pending | -$15.00",
-		"250 mails 31 January 2026 to 27 February 2026 | Usage | 31 January 2026 | Invoiced | $2.50",
-		"Subscription: Basic 31 January 2026 to 27 February 2026 | Price of the period | 31 January 2026 | Invoiced | $30.00",
+		"Rest of the period after a change: Plus 14 Feb 2026 to 27 Feb 2026 | " +
+			"Prorated fee | 14 Feb 2026 | Pending | $30.00",
+		"Credit for the rest of the period: Basic 14 Feb 2026 to 27 Feb 2026 | Credit | " +
+			"14 Feb 2026 | Pending | −$15.00",
+		"250 mails 31 Jan 2026 to 27 Feb 2026 | Usage | 31 Jan 2026 | Invoiced | $2.50",
+		"Subscription: Basic 31 Jan 2026 to 27 Feb 2026 | Subscription fee | 31 Jan 2026 | Invoiced | $30.00",
 	}, "the charges after the change")
 
 	f.script.days(15)
 	b.follow("Invoices")
 	check.Equal(f, b.rows(), []string{
-		"Invoice 2 | February 2026 | 1 March 2026 | $75.00",
-		"Invoice 1 | January 2026 | 1 February 2026 | $32.50",
+		"Invoice 2 | February 2026 | 1 Mar 2026 | $75.00",
+		"Invoice 1 | January 2026 | 1 Feb 2026 | $32.50",
 	}, "the invoices after February")
 	b.follow("Invoice 2")
 	check.Equal(f, b.rows(), []string{
-		"Credit for the rest of the period: Basic" + bought + "14 February 2026 to 27 February 2026 | Credit | " +
-			"14 February 2026 | -$15.00",
-		"Rest of the period after a change: Plus" + bought + "14 February 2026 to 27 February 2026 | " +
-			"New price for the rest of the period | 14 February 2026 | $30.00",
-		"Subscription: Plus" + bought + "28 February 2026 to 30 March 2026 | Price of the period | 28 February 2026 | $60.00",
+		"Credit for the rest of the period: Basic" + bought + "14 Feb 2026 to 27 Feb 2026 | Credit | " +
+			"14 Feb 2026 | −$15.00",
+		"Rest of the period after a change: Plus" + bought + "14 Feb 2026 to 27 Feb 2026 | " +
+			"Prorated fee | 14 Feb 2026 | $30.00",
+		"Subscription: Plus" + bought + "28 Feb 2026 to 30 Mar 2026 | Subscription fee | 28 Feb 2026 | $60.00",
 	}, "the lines of February's invoice")
 
 	f.partner.follow("Revenue")
 	f.partner.says("$107.50")
-	check.Equal(f, f.partner.rows()[9:], []string{
-		"January 2026 | 2 | $32.50", "February 2026 | 3 | $75.00", "March 2026 | 0 | $0.00",
+	check.Equal(f, f.partner.rows()[:3], []string{
+		"March 2026 | 0 | $0.00", "February 2026 | 3 | $75.00", "January 2026 | 2 | $32.50",
 	}, "the revenue")
 	f.partner.open(f.script.server.page("/billing/subscriptions"))
 	check.Equal(f, f.partner.rows(), []string{
-		"Acme Subscriptions: Plus | Blue Bicycles bluebike | Active | $60.00 every month | 31 March 2026",
+		"Acme Subscriptions: Plus | Blue Bicycles bluebike | Active | $60.00 every month | 31 Mar 2026",
 	}, "the partner's subscriptions")
 	f.partner.follow("Charges")
 	check.Equal(f, f.partner.rows(), []string{
-		"Subscription: Plus" + sold + "28 February 2026 to 30 March 2026 | Price of the period | 28 February 2026 | " +
+		"Subscription: Plus" + sold + "28 Feb 2026 to 30 Mar 2026 | Subscription fee | 28 Feb 2026 | " +
 			"Invoiced | $60.00",
-		"Rest of the period after a change: Plus" + sold + "14 February 2026 to 27 February 2026 | " +
-			"New price for the rest of the period | 14 February 2026 | Invoiced | $30.00",
-		"Credit for the rest of the period: Basic" + sold + "14 February 2026 to 27 February 2026 | Credit | " +
-			"14 February 2026 | Invoiced | -$15.00",
-		"250 mails" + sold + "31 January 2026 to 27 February 2026 | Usage | 31 January 2026 | Invoiced | $2.50",
-		"Subscription: Basic" + sold + "31 January 2026 to 27 February 2026 | Price of the period | 31 January 2026 | " +
+		"Rest of the period after a change: Plus" + sold + "14 Feb 2026 to 27 Feb 2026 | " +
+			"Prorated fee | 14 Feb 2026 | Invoiced | $30.00",
+		"Credit for the rest of the period: Basic" + sold + "14 Feb 2026 to 27 Feb 2026 | Credit | " +
+			"14 Feb 2026 | Invoiced | −$15.00",
+		"250 mails" + sold + "31 Jan 2026 to 27 Feb 2026 | Usage | 31 Jan 2026 | Invoiced | $2.50",
+		"Subscription: Basic" + sold + "31 Jan 2026 to 27 Feb 2026 | Subscription fee | 31 Jan 2026 | " +
 			"Invoiced | $30.00",
 	}, "the partner's charges")
 }
@@ -243,7 +247,7 @@ func (f *billed) cancel() {
 	b.open("/accounts/" + bicycles + "/subscriptions")
 	b.follow("Acme Subscriptions: Plus")
 	b.follow("Cancel")
-	b.says("The last day of the subscription is 30 March 2026.", "Credit, 1 March 2026 to 30 March 2026: -$58.06")
+	b.says("The last day of the subscription is 30 Mar 2026.", "Credit, 1 Mar 2026 to 30 Mar 2026: −$58.06")
 	b.follow("Cancel at the end of the period")
 	check.Equal(f, b.facts(), []string{
 		"State: Active",
@@ -251,7 +255,8 @@ func (f *billed) cancel() {
 		store,
 		"Price: $60.00 every month",
 		usageCap,
-		"Last day: 30 March 2026",
+		"Last day: 30 Mar 2026",
+		agreed,
 	}, "the cancelled subscription")
 	f.script.days(31)
 	b.reload()
@@ -261,7 +266,8 @@ func (f *billed) cancel() {
 		store,
 		"Price: $60.00 every month",
 		usageCap,
-		"Last day: 30 March 2026",
+		"Last day: 30 Mar 2026",
+		agreed,
 	}, "the subscription after its end")
 	b.follow("Invoices")
 	check.Equal(f, len(b.rows()), 2, "invoices")
@@ -275,7 +281,7 @@ func TestUnapprovedCheckoutsInABrowser(t *testing.T) {
 		c, path := p.asks(stock(monthly(30, 0)))
 		b.open(path)
 		b.follow("Decline")
-		b.says("Charges of Acme Retail are declined", "Nothing is charged.")
+		b.says("Request from Acme Retail", "Declined", "Nothing is charged.")
 		b.inspect("approval-declined")
 		if got := p.polls(c); got.DeclinedAt == "" {
 			t.Error("declinedAt: got none, want the time")
@@ -285,7 +291,7 @@ func TestUnapprovedCheckoutsInABrowser(t *testing.T) {
 		b.open(path)
 		p.days(2)
 		check.Equal(t, b.follow("Approve"), 409, "status")
-		b.says("The request of Acme Retail has expired", "Your answer was not recorded")
+		b.says("Request from Acme Retail", "Expired", "Your answer was not recorded")
 		b.inspect("approval-expired")
 		check.Equal(t, p.polls(c).Status, "PENDING", "the expired checkout")
 

@@ -37,8 +37,9 @@ func (h *checkoutHandler) routes() []route {
 type checkoutPage struct {
 	billing.Review
 
-	// State is a part of message keys.
-	State string
+	// State is a part of message keys, and Badge its look. Form is a part of the heading's key: whether there is a new
+	// subscription among the items, or only changes.
+	State, Badge, Form string
 	// Partner is the account that charges.
 	Partner, Address string
 	Shown            []shownItem
@@ -59,6 +60,8 @@ type checkoutPage struct {
 	Subscriptions string
 }
 
+var checkoutLooks = map[string]string{"approved": "good", "declined": "bad", "expired": "warn"}
+
 // shownItem is an item of a checkout as the page shows it.
 type shownItem struct {
 	billing.ReviewedItem
@@ -70,7 +73,9 @@ type shownItem struct {
 	Before *shownTerm
 	// Withdraws is the last day of the subscription if the owner cancelled it: the change withdraws that.
 	Withdraws time.Time
-	Lines     []shownCharge
+	// Lines are what the approval charges, and Sum is their sum.
+	Lines []shownCharge
+	Sum   billing.Money
 	// Problem is why it can no longer be approved.
 	Problem string
 	// Address is that of the subscription, empty if there is none yet.
@@ -130,18 +135,19 @@ func (h *checkoutHandler) page(q *request) error {
 func (h *checkoutHandler) show(q *request, status int, found billing.Review, late, outdated string) error {
 	c := found.Checkout
 	shown := checkoutPage{
-		Review: found, State: stateOf(found), Address: c.Path(),
+		Review: found, State: stateOf(found), Badge: checkoutLooks[stateOf(found)], Form: "new", Address: c.Path(),
 		ReviewedAt: found.At.Format(time.RFC3339), Digest: hex.EncodeToString(found.Seen().Digest),
 		RedirectURL: c.Items[0].RedirectURL, Host: hostOf(c.Items[0].RedirectURL), Late: late, Outdated: outdated,
 		Subscriptions: q.address(subscriptionsPath), Today: billing.Money{Currency: billing.Currency},
+	}
+	if !slices.ContainsFunc(found.Items, func(item billing.ReviewedItem) bool { return item.Before == nil }) {
+		shown.Form = "change"
 	}
 	for _, item := range found.Items {
 		one := describeItem(q, item)
 		shown.Shown = append(shown.Shown, one)
 		shown.Partner, shown.Blocked = item.Partner, shown.Blocked || one.Problem != ""
-		for _, charge := range item.Charges {
-			shown.Today = shown.Today.Plus(charge.Amount.Minor)
-		}
+		shown.Today = shown.Today.Plus(one.Sum.Minor)
 	}
 	shown.Credit = shown.Today.Minor < 0
 	if shown.Credit {
@@ -169,7 +175,7 @@ func stateOf(r billing.Review) string {
 
 func describeItem(q *request, item billing.ReviewedItem) shownItem {
 	shown := shownItem{ReviewedItem: item, Every: every(q, item.Interval), Per: per(q, item.Interval),
-		Cap: capOf(item.Cap, item.Price)}
+		Cap: capOf(item.Cap, item.Price), Sum: billing.Money{Currency: billing.Currency}}
 	if item.Before != nil {
 		before := describeTerm(q, item.Before.Term())
 		shown.Before, shown.Withdraws = &before, item.Before.CancelledAt
@@ -179,6 +185,7 @@ func describeItem(q *request, item billing.ReviewedItem) shownItem {
 	}
 	for _, charge := range item.Charges {
 		shown.Lines = append(shown.Lines, describeCharge(q, charge))
+		shown.Sum = shown.Sum.Plus(charge.Amount.Minor)
 	}
 	if item.Problem != nil {
 		shown.Problem = q.reword(fault.Flatten(item.Problem)[0].Message)

@@ -2,6 +2,7 @@ package panel
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -43,8 +44,9 @@ func (h *invoiceHandler) list(q *request) error {
 type invoicePage struct {
 	List    string
 	Invoice billing.Invoice
-	// Lines are all charges of the invoice.
-	Lines []shownCharge
+	// Lines are all charges of the invoice, and Sellers the names of the accounts whose apps charged.
+	Lines   []shownCharge
+	Sellers []string
 }
 
 func (h *invoiceHandler) page(q *request) error {
@@ -80,6 +82,11 @@ func (h *invoiceHandler) page(q *request) error {
 	}
 	if shown.Lines, err = describeCharges(q, h.billing, charges, false); err != nil {
 		return err
+	}
+	for _, line := range shown.Lines {
+		if line.Partner != "" && !slices.Contains(shown.Sellers, line.Partner) {
+			shown.Sellers = append(shown.Sellers, line.Partner)
+		}
 	}
 	return invoiceTemplate.show(q, http.StatusOK, shown)
 }

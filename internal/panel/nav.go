@@ -75,8 +75,8 @@ func (q *request) billingLinks() []link {
 		links = append(links, q.link("nav.invoices", "invoice", invoicesPath))
 	}
 	if billing.MayReadSales(q.by) == nil {
-		links = append(links, q.link("nav.sales_subscriptions", "users", salesSubscriptionsPath),
-			q.link("nav.sales_charges", "send", salesChargesPath),
+		links = append(links, q.link("nav.sales_subscriptions", "tag", salesSubscriptionsPath),
+			q.link("nav.sales_charges", "coins", salesChargesPath),
 			q.link("nav.sales_revenue", "chart", salesRevenuePath))
 	}
 	return links
@@ -89,7 +89,7 @@ func (q *request) storeLinks() []link {
 		links = append(links, link{Label: s.Name, Icon: "store", Address: storeAddress(q, s),
 			Above: q.address("/stores/" + s.Hash)})
 	}
-	return append(links, q.link("nav.all_stores", "search", "/stores"))
+	return append(links, q.link("nav.all_stores", "list", "/stores"))
 }
 
 func (q *request) link(key, icon, path string) link {

@@ -214,7 +214,9 @@ const revenueMonths = 12
 // revenuePage is the data of the page about the revenue.
 type revenuePage struct {
 	Chart revenueChart
-	Total billing.Money
+	// Newest are the months of the chart, newest first.
+	Newest []revenueBar
+	Total  billing.Money
 }
 
 func (h *salesHandler) revenue(q *request) error {
@@ -243,5 +245,7 @@ func (h *salesHandler) revenue(q *request) error {
 		months = append(months, sum)
 	}
 	shown.Chart = revenueChartOf(months)
+	shown.Newest = slices.Clone(shown.Chart.Bars)
+	slices.Reverse(shown.Newest)
 	return revenueTemplate.show(q, http.StatusOK, shown)
 }

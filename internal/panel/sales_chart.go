@@ -1,13 +1,24 @@
 package panel
 
-import "latchkey/internal/billing"
+import (
+	"strings"
+
+	"latchkey/internal/billing"
+)
+
+// digitWidth is the width of a digit beside the chart, and scaleGap the room between the digits and the chart.
+const (
+	digitWidth = 8
+	scaleGap   = 8
+)
 
 // revenueChart is a bar chart of sums by month, drawn as the chart of a webhook.
 type revenueChart struct {
-	Height, Floor       int
-	SlotWidth, BarWidth float64
-	Lines               []revenueLine
-	Bars                []revenueBar
+	// Scale is the width of the amounts beside the chart.
+	Height, Floor, Scale int
+	SlotWidth, BarWidth  float64
+	Lines                []revenueLine
+	Bars                 []revenueBar
 }
 
 // revenueLine is a horizontal line at an amount.
@@ -41,7 +52,9 @@ func revenueChartOf(months []billing.MonthSum) revenueChart {
 	}
 	for n := range int64(3) {
 		amount := billing.Money{Minor: n * step * unit, Currency: billing.Currency}
-		c.Lines = append(c.Lines, revenueLine{amount.String(), y(amount.Minor)})
+		label := strings.TrimSuffix(amount.String(), ".00")
+		c.Lines = append(c.Lines, revenueLine{label, y(amount.Minor)})
+		c.Scale = max(c.Scale, len(label)*digitWidth+scaleGap)
 	}
 	slot := 100 / float64(len(months))
 	c.SlotWidth, c.BarWidth = rounded(slot), rounded(slot*barShare)

@@ -89,9 +89,47 @@ func describeSubscriptions(q *request, service *billing.Service,
 // subscriptionListPage is the data of the list.
 type subscriptionListPage struct {
 	// Waiting are the checkouts that wait for the visitor's approval.
-	Waiting []billing.Checkout
+	Waiting []waitingCheckout
 	Rows    []shownSubscription
 	Pages   pageLinks
+}
+
+// waitingCheckout is a checkout that waits for the visitor's approval.
+type waitingCheckout struct {
+	Path  string
+	Items []waitingItem
+}
+
+// waitingItem is what an item of a waiting checkout asks for.
+type waitingItem struct{ App, Level, Store, Price, Every string }
+
+// waiting returns the checkouts that wait for the visitor's approval.
+func (h *subscriptionHandler) waiting(q *request) ([]waitingCheckout, error) {
+	found, err := h.billing.PendingApprovals(q.r.Context(), q.by)
+	if err != nil {
+		return nil, err
+	}
+	var subjects []billing.Subject
+	for _, c := range found {
+		for i := range c.Items {
+			subjects = append(subjects, c.Subject(i))
+		}
+	}
+	names, err := h.billing.Names(q.r.Context(), q.by, subjects)
+	if err != nil {
+		return nil, err
+	}
+	var all []waitingCheckout
+	for _, c := range found {
+		one := waitingCheckout{Path: c.Path()}
+		for i, item := range c.Items {
+			name := names[c.Subject(i)]
+			one.Items = append(one.Items, waitingItem{name.App, item.Level, name.Store, item.Price.String(),
+				every(q, item.Interval)})
+		}
+		all = append(all, one)
+	}
+	return all, nil
 }
 
 func (h *subscriptionHandler) list(q *request) error {
@@ -101,7 +139,7 @@ func (h *subscriptionHandler) list(q *request) error {
 		return err
 	}
 	shown := subscriptionListPage{Pages: pageLinksOf(q, found)}
-	if shown.Waiting, err = h.billing.PendingApprovals(q.r.Context(), q.by); err != nil {
+	if shown.Waiting, err = h.waiting(q); err != nil {
 		return err
 	}
 	var all []billing.Subscription

@@ -166,6 +166,7 @@ func (v *views) functions() template.FuncMap {
 		"short":      shortTime,
 		"day":        dayText,
 		"month":      monthText,
+		"money":      moneyText,
 		"shortmonth": shortMonth,
 		"args":       arguments,
 		"join":       strings.Join,

@@ -33,6 +33,11 @@ document.addEventListener("click", async (event) => {
   }
 });
 
+// A button with data-print prints the page.
+document.addEventListener("click", (event) => {
+  if (event.target.closest("[data-print]")) print();
+});
+
 // Signing out deletes what pages stored in this window, so that the next user
 // of the window cannot read it.
 if (!document.querySelector('form[action="/signout"]')) sessionStorage.clear();
