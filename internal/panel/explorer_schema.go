@@ -19,7 +19,7 @@ const (
     mutationType { name }
     types {
       name kind description
-      fields(includeDeprecated: true) { name description }
+      fields(includeDeprecated: true) { name description type { name kind ofType { name kind } } }
       inputFields(includeDeprecated: true) { name description }
       enumValues(includeDeprecated: true) { name description }
     }
@@ -96,21 +96,44 @@ func (r typeRef) After() string {
 	return after
 }
 
+// pagingArguments are the arguments of every connection.
+var pagingArguments = []string{"first", "last", "after", "before"}
+
+// Own returns the arguments other than those for paging, and Paging returns those.
+func (f schemaField) Own() []schemaField    { return f.arguments(false) }
+func (f schemaField) Paging() []schemaField { return f.arguments(true) }
+
+func (f schemaField) arguments(paging bool) []schemaField {
+	connection := strings.HasSuffix(f.Type.Named(), "Connection")
+	return slices.DeleteFunc(slices.Clone(f.Args), func(a schemaField) bool {
+		return (connection && slices.Contains(pagingArguments, a.Name)) != paging
+	})
+}
+
 // schemaPage is the data of the documentation: one type, the matches of a search, or the list of all types.
 type schemaPage struct {
 	Here, Explorer string
 	Search         string
 	Type           *schemaType
-	Groups         []typeGroup
-	Matches        []schemaMatch
+	// Queries are the fields of the query type, and Mutations those of the mutation type with the mutations below each.
+	Queries   []schemaField
+	Mutations []schemaArea
+	Groups    []typeGroup
+	Matches   []schemaMatch
 	// More reports whether there are more matches than the page shows.
 	More bool
 }
 
-// typeGroup is the types of one kind.
+// schemaArea is a field of the mutation type: the mutations about one kind of thing.
+type schemaArea struct {
+	Name, Type string
+	Fields     []schemaField
+}
+
+// typeGroup is the types of one kind. Parts are the ones that other types consist of: edges, connections and results.
 type typeGroup struct {
-	Kind  string
-	Types []schemaType
+	Kind         string
+	Types, Parts []schemaType
 }
 
 // schemaMatch is a type or a field that matches a search.
@@ -153,8 +176,30 @@ func (h *explorerHandler) schema(q *request) error {
 		}
 		return explorerSchemaTemplate.show(q, http.StatusOK, shown)
 	}
-	shown.Groups = typeGroups(found.Schema.Types, found.Schema.QueryType.Name, found.Schema.MutationType.Name)
+	roots := []string{found.Schema.QueryType.Name, found.Schema.MutationType.Name}
+	shown.Groups = typeGroups(found.Schema.Types, roots...)
+	shown.Queries = fieldsOfType(found.Schema.Types, roots[0])
+	for _, f := range fieldsOfType(found.Schema.Types, roots[1]) {
+		name := f.Type.Named()
+		shown.Mutations = append(shown.Mutations, schemaArea{f.Name, name, fieldsOfType(found.Schema.Types, name)})
+	}
 	return explorerSchemaTemplate.show(q, http.StatusOK, shown)
+}
+
+// fieldsOfType returns the fields of the type with a name.
+func fieldsOfType(types []schemaType, name string) []schemaField {
+	for _, t := range types {
+		if t.Name == name {
+			return t.Fields
+		}
+	}
+	return nil
+}
+
+// isPart reports whether a type is one that other types consist of.
+func isPart(t schemaType) bool {
+	return strings.HasSuffix(t.Name, "Edge") || strings.HasSuffix(t.Name, "Connection") ||
+		strings.HasSuffix(t.Name, "Result")
 }
 
 // typeGroups groups the types by kind. The root types of operations come first, and introspection types are left
@@ -171,14 +216,18 @@ func typeGroups(types []schemaType, roots ...string) []typeGroup {
 			continue
 		}
 		for i := range groups {
-			if groups[i].Kind == kind {
+			if groups[i].Kind == kind && kind == "OBJECT" && isPart(t) {
+				groups[i].Parts = append(groups[i].Parts, t)
+			} else if groups[i].Kind == kind {
 				groups[i].Types = append(groups[i].Types, t)
 			}
 		}
 	}
 	groups = slices.DeleteFunc(groups, func(g typeGroup) bool { return len(g.Types) == 0 })
 	for _, g := range groups[1:] {
-		slices.SortFunc(g.Types, func(a, b schemaType) int { return cmp.Compare(a.Name, b.Name) })
+		for _, types := range [][]schemaType{g.Types, g.Parts} {
+			slices.SortFunc(types, func(a, b schemaType) int { return cmp.Compare(a.Name, b.Name) })
+		}
 	}
 	return groups
 }

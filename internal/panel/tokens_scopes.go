@@ -66,6 +66,9 @@ type scopeChoice struct {
 	Chosen bool
 }
 
+// Parts returns the scope in parts between which its ID may break.
+func (c scopeChoice) Parts() []string { return strings.SplitAfter(c.Scope, "_") }
+
 // Implied returns the scopes that the permission implies, separated by spaces.
 func (c scopeChoice) Implied() string { return strings.Join(c.Implies, " ") }
 

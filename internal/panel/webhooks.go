@@ -185,6 +185,20 @@ type eventTypeChoice struct {
 	Chosen bool
 }
 
+// inBothLogs is the sentence that the descriptions of many types of billing share. The documentation has it.
+const inBothLogs = " It is in the logs of the partner and of the merchant."
+
+// About returns the description without the words that all descriptions share: when such an event occurs.
+func (c eventTypeChoice) About() string {
+	about := strings.TrimSuffix(c.Description, inBothLogs)
+	for _, prefix := range []string{"Occurs when ", "Occurs once when ", "Occurs once, when ", "Occurs once, "} {
+		if rest, has := strings.CutPrefix(about, prefix); has {
+			return strings.ToUpper(rest[:1]) + rest[1:]
+		}
+	}
+	return about
+}
+
 // eventTypeGroups returns all event types by the kind of thing, with the chosen ones selected.
 func eventTypeGroups(q *request, chosen []string) []eventTypeGroup {
 	var groups []eventTypeGroup

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"latchkey/internal/audit"
 	dbtest "latchkey/internal/test/db"
 )
 
@@ -174,23 +175,26 @@ func TestBusyWebhookIsFitToBeSeen(t *testing.T) {
 	b.inspect("webhook-types")
 }
 
-// busy makes deliveries of all events of the account to the webhook with "busy" in its URL, in every state and with
-// attempts of the last 48 hours. Nothing is due.
-const busy = `
+// busyEvents makes deliveries of the account's events with the actions to the webhook with "busy" in its URL, in every
+// state and with attempts of the last 48 hours. None has succeeded for two and a half hours, and nothing is due.
+const busyEvents = `
 INSERT OR IGNORE INTO deliveries
 	(account_id, webhook_id, event_id, subject, sequence, state, attempts, next_at, created_at)
 	SELECT e.account_id, w.id, e.id, e.target_kind || ':' || e.target_key, e.sequence, 'PENDING', 1, 0,
 		unixepoch() * 1000000
-	FROM audit_events e JOIN webhooks w ON w.account_id = e.account_id AND w.url LIKE '%busy%';
+	FROM audit_events e JOIN webhooks w ON w.account_id = e.account_id AND w.url LIKE '%busy%'
+	WHERE e.action IN ($actions);
 UPDATE deliveries SET next_at = (unixepoch() + 3600) * 1000000, state = states.state FROM (
-	SELECT webhook_id, event_id, CASE row_number() OVER (ORDER BY event_id DESC) % 5
-		WHEN 0 THEN 'DEAD' WHEN 2 THEN 'PENDING' ELSE 'DELIVERED' END AS state FROM deliveries) AS states
+	SELECT webhook_id, event_id, CASE WHEN row_number() OVER newest > 9 THEN 'DELIVERED'
+		WHEN row_number() OVER newest % 3 = 0 THEN 'DEAD' ELSE 'PENDING' END AS state FROM deliveries
+		WINDOW newest AS (PARTITION BY webhook_id ORDER BY event_id DESC)) AS states
 	WHERE deliveries.webhook_id = states.webhook_id AND deliveries.event_id = states.event_id;
 INSERT OR REPLACE INTO attempts
 	(account_id, webhook_id, event_id, number, at, status, duration_ms, error, response_head)
 	WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 160)
 	SELECT d.account_id, d.webhook_id, d.event_id, n.n,
-		(unixepoch() - (n.n * 7919 + d.place * 10007) % 172000) * 1000000,
+		(unixepoch() - CASE WHEN d.state = 'DELIVERED' THEN 9600 ELSE 0 END
+			- (n.n * 7919 + d.place * 10007) % 162000) * 1000000,
 		CASE WHEN d.state = 'DELIVERED' THEN 200 WHEN n.n % 3 = 0 THEN 0 ELSE 500 END, 40 + n.n * 137 % 2000,
 		CASE WHEN d.state = 'DELIVERED' THEN '' WHEN n.n % 3 = 0 THEN 'The receiver did not answer within 15 seconds.'
 			ELSE 'The receiver answered 500.' END,
@@ -222,5 +226,11 @@ func (s *server) fillWebhooks(t *testing.T, owner *visitor) {
 		owner.submit(owner.open(paused), "Pause")
 		owner.addWebhook(at, "https://hooks.example/busy", "webhook.disabled")
 	}
-	dbtest.Exec(t, s.database, busy, "SELECT 1")
+	var actions []string
+	for _, each := range audit.Types() {
+		for _, action := range audit.ActionsOf(each) {
+			actions = append(actions, "'"+string(action)+"'")
+		}
+	}
+	dbtest.Exec(t, s.database, strings.Replace(busyEvents, "$actions", strings.Join(actions, ", "), 1), "SELECT 1")
 }

@@ -19,6 +19,14 @@ const withoutFonts = {
   )),
 };
 
+// A tab without a name is called that in words.
+const named = {
+  name: "named",
+  setup: (own) => own.onLoad({ filter: /@graphiql[\\/]react[\\/]dist[\\/]index\.mjs$/ }, ({ path }) => (
+    { contents: readFileSync(path, "utf8").replaceAll('"<untitled>"', '"Untitled"'), loader: "js" }
+  )),
+};
+
 const { metafile } = await build({
   absWorkingDir: here,
   entryPoints: ["graphiql.js"],
@@ -32,7 +40,7 @@ const { metafile } = await build({
   legalComments: "none", // licences.txt has them
   define: { "process.env.NODE_ENV": '"production"' },
   alias: { "react-style-singleton": "./styles.js" },
-  plugins: [withoutFonts],
+  plugins: [withoutFonts, named],
 });
 
 // licence is what a package in a folder is under.

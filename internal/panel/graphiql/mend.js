@@ -8,6 +8,7 @@ export function mend(place, words) {
   const look = () => {
     each(place, ".CodeMirror:not([data-mended])", mendEditor);
     each(place, ".graphiql-tabs", mendTabs);
+    each(place, ".graphiql-response:not([data-unanswered])", (pane) => { pane.dataset.unanswered = words.unanswered; });
     // They are called what they show.
     each(place, ".graphiql-history-item-label[aria-label]", (item) => item.removeAttribute("aria-label"));
     each(document, ".CodeMirror-hints:not([aria-label])", (list) => {
@@ -18,6 +19,7 @@ export function mend(place, words) {
     each(document, "[data-radix-popper-content-wrapper]:has([role=menu])", (menu) => {
       menu.setAttribute("role", "dialog");
       menu.setAttribute("aria-label", words.operations);
+      menu.querySelector(".graphiql-dropdown-content").dataset.title = words.operations;
     });
   };
   new MutationObserver(look).observe(document.body, { childList: true, subtree: true, attributeFilter: ["class"] });

@@ -38,6 +38,18 @@ document.addEventListener("click", (event) => {
   if (event.target.closest("[data-print]")) print();
 });
 
+// A field with data-find shows only the rows with its words, and the sections
+// that have such rows, in the element that it names.
+document.addEventListener("input", (event) => {
+  const place = document.getElementById(event.target.dataset.find);
+  if (!place) return;
+  const words = event.target.value.toLowerCase().split(/\s+/);
+  for (const row of place.querySelectorAll("[data-words]")) row.hidden = !words.every((word) => row.dataset.words.includes(word));
+  const sections = [...place.querySelectorAll("[data-found]")];
+  for (const section of sections) section.hidden = !section.querySelector("[data-words]:not([hidden])");
+  place.querySelector(".empty").hidden = sections.some((section) => !section.hidden);
+});
+
 // Signing out deletes what pages stored in this window, so that the next user
 // of the window cannot read it.
 if (!document.querySelector('form[action="/signout"]')) sessionStorage.clear();
