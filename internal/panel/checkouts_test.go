@@ -26,7 +26,8 @@ func TestApprovingACheckout(t *testing.T) {
 		v.post("/signin", "email", storeOwner, "password", s.known(storeOwner), "next", c.Path()).goes(c.Path())
 		page := v.get(c.Path())
 		for _, want := range []string{"Approve a subscription from Nimbus Apps?",
-			"Nimbus Apps, for the app Cloud Stock", "Acme EU acme2eu", "Stock levels from all warehouses", "$29.00 every month", "Up to $50.00 per month",
+			"Nimbus Apps, for the app Cloud Stock", "Acme EU acme2eu", "Stock levels from all warehouses",
+			"$29.00 every month", "Up to $50.00 per month",
 			"Charged when you approve $29.00", "you go to nimbus.example"} {
 			page.wants(http.StatusOK, want)
 		}
