@@ -236,7 +236,7 @@ func TestClosingSecretsAsks(t *testing.T) {
 		}
 		b.press(kb.Escape)
 		b.see("Have you saved the secrets?")
-		b.follow("Close")
+		b.follow("Close without saving")
 		b.see("was created.")
 
 		b.make(at, "Not asked", "Account: read-only")

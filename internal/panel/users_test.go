@@ -164,7 +164,7 @@ func TestPeopleOfAClerk(t *testing.T) {
 		shown := clerk.get(personAt(t, list, "Ana Alvarez"))
 		shown.wants(http.StatusOK,
 			"Stores that you can see").lacks("Acme US").lacks("Remove from the account").lacks("Details").lacks(
-			"Make an owner")
+			"Transfer ownership")
 		owner := s.signedIn(s.OwnerEmail)
 		hidden := personAt(t, owner.get(s.page("/users")), "Ben Becker")
 		clerk.get(hidden).wants(http.StatusNotFound, "no such user")
@@ -245,7 +245,7 @@ func TestPlaces(t *testing.T) {
 		self := personAt(t, owner.get(s.page("/users")), "Acme Owner")
 		owner.get(self).wants(http.StatusOK, "cannot be removed").lacks("Remove from the account")
 		// The owner reclaims the store there.
-		owner.get(linkCalled(t, owner.get(self), "Make an owner")).wants(http.StatusOK, "Acme EU")
+		owner.get(linkCalled(t, owner.get(self), "Transfer ownership")).wants(http.StatusOK, "Acme EU")
 		own := self + "/stores/acme1us"
 		owner.get(own).wants(http.StatusOK, "This user owns the store").lacks("Deactivate")
 		owner.post(own+"/status", "status", "INACTIVE").wants(http.StatusUnprocessableEntity,
