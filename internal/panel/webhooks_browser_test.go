@@ -2,10 +2,12 @@ package panel_test
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/test/check"
 	dbtest "latchkey/internal/test/db"
 )
 
@@ -31,7 +33,13 @@ func TestWebhookFromFirstToLast(t *testing.T) {
 		b.see("shown only once")
 		b.inspect("webhook-secret")
 		secret := b.text("#signing_secret")
-		if _, content := b.downloaded(); credential(t, content, "SIGNING SECRET") != secret {
+		receiver, err := url.Parse(to.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, content := b.downloaded()
+		check.Equal(t, name, "latchkey-webhook-"+receiver.Hostname()+".txt", "file")
+		if credential(t, content, "SIGNING SECRET") != secret {
 			t.Error("downloaded file: got another secret, want that of the page")
 		}
 		b.click("Copy the signing secret")

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"html/template"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -146,9 +147,12 @@ func secretValues(w webhook.Webhook, secret string) []shownValue {
 	return []shownValue{{"signing_secret", secret}, {"url", w.URL}}
 }
 
-// secretFiles returns files with a signing secret, as filesShown does for tokens.
+// secretFiles returns files with a signing secret, as filesShown does for tokens. Their names have the receiver's host.
 func secretFiles(w webhook.Webhook, secret string) []shownFile {
 	name := "latchkey-webhook-" + w.ID.String()
+	if to, err := url.Parse(w.URL); err == nil && to.Hostname() != "" {
+		name = "latchkey-webhook-" + strings.ReplaceAll(to.Hostname(), ":", "-") // the colons of IPv6
+	}
 	file := func(ending, key, text string) shownFile {
 		content := "data:text/plain;charset=utf-8;base64," + base64.StdEncoding.EncodeToString([]byte(text))
 		return shownFile{name + ending, key, template.URL(content)} //nolint:gosec // base64, after a fixed media type
