@@ -60,7 +60,9 @@ func TestInvite(t *testing.T) {
 		link, _, _ = strings.Cut(link, " ")
 		s.expireLinks()
 		owner.get(at).wants(http.StatusOK, "Dora Dahl Invitation expired").wants(http.StatusOK,
-			"the invitation expired on")
+			"the invitation expired on").lacks("Withdraw invitation")
+		owner.get(linkCalled(t, owner.get(at), "Remove from the account")).wants(http.StatusOK,
+			"Remove Dora Dahl from Acme Retail?").lacks("Withdraw")
 		list = owner.get(s.page("/users?status=pending")).wants(http.StatusOK,
 			"Acme US: Sales staff Invitation expired")
 		again = owner.submit(list, "Resend the invitation of Dora Dahl").wants(http.StatusOK,

@@ -78,7 +78,7 @@ func (p *Panel) handlers(c Config) []route {
 		(&userHandler{users: c.Users, accounts: c.Accounts, tokens: c.Tokens, signIn: c.SignIn,
 			forms: c.Forms}).routes(),
 		(&inviteHandler{users: c.Users, accounts: c.Accounts, signIn: c.SignIn, forms: c.Forms}).routes(),
-		(&removalHandler{users: c.Users, accounts: c.Accounts, memberships: c.Memberships}).routes(),
+		(&removalHandler{c.Users, c.SignIn, c.Accounts, c.Memberships}).routes(),
 		(&offboardingHandler{users: c.Users, memberships: c.Memberships}).routes(),
 		(&provisioningHandler{users: c.Users, memberships: c.Memberships, directories: c.Directories, tokens: c.Tokens,
 			publicURL: c.PublicURL}).routes(),

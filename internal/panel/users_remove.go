@@ -10,6 +10,7 @@ import (
 	"latchkey/internal/account"
 	"latchkey/internal/fault"
 	"latchkey/internal/membership"
+	"latchkey/internal/signin"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
 )
@@ -17,6 +18,7 @@ import (
 // removalHandler serves the pages that remove a user from the account and that deactivate one.
 type removalHandler struct {
 	users       *user.Service
+	signIn      *signin.Service
 	accounts    *account.Service
 	memberships *membership.Service
 }
@@ -52,6 +54,8 @@ type removePage struct {
 	Deactivates bool
 	// Withdraws reports whether the page withdraws an invitation: the user is pending and knows no API tokens.
 	Withdraws bool
+	// Invited reports whether that invitation is still valid.
+	Invited bool
 	// Owns are the names of the accounts and stores that the user owns. An owner cannot be removed.
 	Owns     []string
 	Sessions int
@@ -112,6 +116,14 @@ func (h *removalHandler) show(q *request, status int, p user.Profile, w leaving,
 		return err
 	}
 	shown.Withdraws = p.Standing() == user.StandingPending && !w.deactivates && len(shown.Tokens) == 0
+	if shown.Withdraws {
+		invitations, err := h.signIn.PendingInvitations(ctx, q.by, []uuid.UUID{p.ID})
+		if err != nil {
+			return err
+		}
+		l, there := invitations[p.ID]
+		shown.Invited = there && q.now().Before(l.ExpiresAt)
+	}
 	return userRemoveTemplate.show(q, status, shown)
 }
 
