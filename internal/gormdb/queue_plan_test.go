@@ -14,8 +14,8 @@ import (
 	"latchkey/internal/webhook"
 )
 
-// exercise runs every operation of the queue, reads deliveries of the webhook, and replays those of a webhook, which may be
-// another one.
+// exercise runs every operation of the queue, reads deliveries of the webhook, and replays those of a webhook, which
+// may be another one.
 func exercise(t *testing.T, db *gormdb.DB, hook, replayed webhook.Webhook) {
 	t.Helper()
 	jobs := claims(t, db, 3)

@@ -55,9 +55,8 @@ func TestInvite(t *testing.T) {
 		owner.submit(owner.get(s.page("/users/invite")), "Invite", "email", "dora@acme.example", "stores",
 			"acme1us").wants(http.StatusUnprocessableEntity, "is already in the store Acme US")
 		list := owner.get(s.page("/users?status=pending")).wants(http.StatusOK, "1 user found").lacks(ana)
-		again := owner.submit(list, "Resend invitation").wants(http.StatusOK, "Send this link to Dora Dahl, who uses it to set a password.")
-		_, link, _ = strings.Cut(again.text(), s.URL)
-		link, _, _ = strings.Cut(link, " ")
+		owner.submit(list, "Resend invitation").wants(http.StatusOK,
+			"Send this link to Dora Dahl, who uses it to set a password.")
 		s.expireLinks()
 		owner.get(at).wants(http.StatusOK, "Dora Dahl Invitation expired").wants(http.StatusOK,
 			"the invitation expired on").lacks("Withdraw invitation")
@@ -65,7 +64,7 @@ func TestInvite(t *testing.T) {
 			"Remove Dora Dahl from Acme Retail?").lacks("Withdraw")
 		list = owner.get(s.page("/users?status=pending")).wants(http.StatusOK,
 			"Acme US: Sales staff Invitation expired")
-		again = owner.submit(list, "Resend the invitation of Dora Dahl").wants(http.StatusOK,
+		again := owner.submit(list, "Resend the invitation of Dora Dahl").wants(http.StatusOK,
 			"Send this link to Dora Dahl, who uses it to set a password.")
 		_, link, _ = strings.Cut(again.text(), s.URL)
 		link, _, _ = strings.Cut(link, " ")
