@@ -112,7 +112,7 @@ func TestGraphiQLHeld(t *testing.T) {
 		b.click(run)
 		b.see("Your last sign-in was more than 15 minutes ago")
 		b.inspect("explorer-held")
-		b.follow("Confirm that it is you")
+		b.follow("Confirm your identity")
 		b.fill("Password", s.Password)
 		b.follow("Continue")
 		b.see("Confirmed. You can now run the query.")

@@ -126,7 +126,7 @@ func TestExplorerAsksAgain(t *testing.T) {
 			"FORBIDDEN")
 		owner.get(page+"/query?query="+url.QueryEscape(aMutation)).wants(http.StatusMethodNotAllowed, "")
 		held := owner.post(page, "query", aMutation, "variables", `{"name":"By hand"}`)
-		held.wants(http.StatusForbidden, "Confirm that it is you")
+		held.wants(http.StatusForbidden, "Confirm your identity")
 		s.unchanged(before)
 		owner.asks(page+"/query", mutating("query Q {__typename} "+aMutation, "Q")).wants(http.StatusOK, "")
 		owner.asks(page+"/query", aQuery).wants(http.StatusOK, s.OwnerEmail)
