@@ -28,6 +28,7 @@ const (
 	addIda    = `{"userName": "` + ida + `", "externalId": "idp-1", "name": {"givenName": "Ida", "familyName": "Idp"}}`
 	activeIs  = `{"Operations": [{"op": "replace", "path": "active", "value": `
 	noChanges = `{"Operations": [{"op": "replace", "path": "nickName", "value": "A"}]}`
+	aChange   = `{"Operations": [{"op": "replace", "path": "externalId", "value": "idp-2"}]}`
 )
 
 // scim sends a request to the account's SCIM API, which must be answered with the status, and returns the answer.
@@ -153,6 +154,8 @@ func TestPeopleOfAnIdentityProvider(t *testing.T) {
 		owner.get(s.page("/audit")).wants(http.StatusOK, "stopped the provisioning of Anna Idp")
 
 		s.scim(token, http.StatusOK, http.MethodPatch, "/Users"+id, noChanges)
+		owner.get(at).wants(http.StatusOK, "Save").lacks("identity provider")
+		s.scim(token, http.StatusOK, http.MethodPatch, "/Users"+id, aChange)
 		owner.get(at).wants(http.StatusOK, "Provisioned").lacks("Save")
 		s.run("", "token", "revoke", "--account", s.Account, idOf(owner, s.page("/tokens"), "Okta"))
 		owner.get(at).wants(http.StatusOK, "The API token no longer works")
@@ -166,7 +169,7 @@ func TestProfileOfAnIdentityProvider(t *testing.T) {
 		v.open("/profile").wants(http.StatusOK, "Save")
 		at := personAt(t, owner.get(s.page("/users")), "Ana Alvarez")
 		s.scim(owner.scimToken(s, "Okta"), http.StatusOK, http.MethodPatch, "/Users"+at[strings.LastIndex(at, "/"):],
-			noChanges)
+			aChange)
 		v.open("/profile").wants(http.StatusOK, "Your organization's identity provider keeps these details up to date").
 			wants(http.StatusOK, "Alvarez").lacks("Save")
 		v.post("/profile", "firstName", "Anna", "lastName", "Alvarez", "locale", "en").
