@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/fault"
+	"latchkey/internal/plaintext"
 )
 
 // Limits of requests.
@@ -112,19 +113,10 @@ func checkText(field, what, text string, least, most int) fault.List {
 	switch n := utf8.RuneCountInString(text); {
 	case n < least || n > most:
 		return fault.List{invalid(field, "%s has %d to %d characters.", what, least, most)}
-	case !oneLine(text):
+	case !plaintext.OneLine(text):
 		return fault.List{invalid(field, "%s is one line of plain text.", what)}
 	}
 	return nil
-}
-
-// oneLine reports whether text has no control characters, no invisible ones, and no invalid ones, which U+FFFD
-// replaces.
-func oneLine(text string) bool {
-	return !strings.ContainsFunc(text, func(r rune) bool {
-		return r == utf8.RuneError || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) &&
-			!unicode.Is(unicode.Join_Control, r)
-	})
 }
 
 // scheme matches what begins with the scheme of a URL. What follows the colon of a host is its port.
@@ -139,7 +131,7 @@ func RedirectURL(text string) (string, error) {
 	}
 	u, err := url.Parse(text)
 	switch {
-	case text == "" || len(text) > MaxURL || err != nil || u.Opaque != "" || u.Hostname() == "" || !oneLine(text):
+	case text == "" || len(text) > MaxURL || err != nil || u.Opaque != "" || u.Hostname() == "" || !plaintext.OneLine(text):
 		return "", invalid("redirectUrl", "A redirect URL is a complete URL of at most %d characters.", MaxURL)
 	case strings.ContainsFunc(u.Hostname(), func(r rune) bool { return r > unicode.MaxASCII }):
 		return "", invalid("redirectUrl", "Write the host of a redirect URL in ASCII, such as xn--mnchen-3ya.example: "+

@@ -25,10 +25,12 @@ func TestColumns(t *testing.T) {
 	check.Equal(t, accessColumns.parameter("hint", 3), "$8", "the parameter of hint")
 	const member = "m.account_id AS place_account_id, m.store_id AS place_store_id, m.user_id AS place_user_id, m.id AS place_id, " +
 		"m.status AS place_status, m.permissions AS place_permissions, m.last_login_at AS place_last_login_at, " +
-		"m.updated_at AS place_updated_at, u.id, u.email, a.first_name, a.last_name, a.locale, u.created_at, a.accepted_at, " +
-		"a.deactivated_at, (s.owner_id = m.user_id) AS owner"
+		"m.updated_at AS place_updated_at, u.id, u.email, a.first_name, a.last_name, a.locale, " +
+		"coalesce(a.external_id, '') AS external_id, u.created_at, a.updated_at, a.accepted_at, a.deactivated_at, " +
+		"a.provisioned_by, (s.owner_id = m.user_id) AS owner"
 	check.Equal(t, memberColumns, member, "list")
-	if to := recordFields.scanInto(new(recordRow)); len(to) != strings.Count(recordColumns, ",")+1 {
+	listed := strings.ReplaceAll(recordColumns, "external_id, '')", "external_id)")
+	if to := recordFields.scanInto(new(recordRow)); len(to) != strings.Count(listed, ",")+1 {
 		t.Errorf("destinations: got %d, want one for each of %s", len(to), recordColumns)
 	}
 }

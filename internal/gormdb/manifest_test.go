@@ -33,7 +33,9 @@ func TestManifestReadsWhatItSaved(t *testing.T) {
 			app, err3 := r.AppByID(ctx, w.Apps[1].ID)
 			same(t, "app", app, w.Apps[1])
 			u, err4 := r.UserByEmail(ctx, user.Fold(w.Owner.Email))
-			same(t, "user", u, w.Owner)
+			person := w.Owner
+			person.UpdatedAt = time.Time{} // of a membership
+			same(t, "user", u, person)
 			m, err5 := r.StoreMember(ctx, w.Account.ID, st.ID, member.User.ID)
 			same(t, "member", m, member)
 			is, err6 := r.Member(ctx, w.Account.ID, user.Fold(w.Owner.Email))
@@ -102,6 +104,7 @@ func TestManifestReplaces(t *testing.T) {
 		gotP, err3 := db.Manifest().AppByID(ctx, app.ID)
 		same(t, "app", gotP, app)
 		gotU, err4 := db.Manifest().UserByEmail(ctx, user.Fold(u.Email))
+		u.UpdatedAt = time.Time{} // of a membership
 		same(t, "user", gotU, u)
 		gotM, err5 := db.Manifest().StoreMember(ctx, a.ID, st.ID, m.User.ID)
 		m.Owner = true // as the store has it now

@@ -22,12 +22,27 @@ const lastRemembered = time.Hour
 type lastSession struct {
 	Person, Account uuid.UUID
 	Ends            time.Time
+	// SignedOut reports whether the user ended it at this browser.
+	SignedOut bool
 }
 
 // rememberSession sets the cookie of the browser's last session.
 func (q *request) rememberSession(ends time.Time) error {
-	_, err := setSealed(q, lastCookie, lastSession{q.by.Person(), q.by.AccountID, ends}, ends.Add(lastRemembered),
-		1<<10)
+	return q.setLast(lastSession{Person: q.by.Person(), Account: q.by.AccountID, Ends: ends})
+}
+
+// rememberSigningOut adds to the cookie of the browser's last session that its user signed out.
+func (q *request) rememberSigningOut() error {
+	last, known := readSealed[lastSession](q, lastCookie)
+	if !known {
+		return nil
+	}
+	last.SignedOut = true
+	return q.setLast(last)
+}
+
+func (q *request) setLast(last lastSession) error {
+	_, err := setSealed(q, lastCookie, last, last.Ends.Add(lastRemembered), 1<<10)
 	return err
 }
 
@@ -49,7 +64,7 @@ func (q *request) ending() string {
 	case known && !q.now().Before(last.Ends):
 		return "session_expired" // the browser has deleted the session's cookie
 	case q.r.Method == http.MethodPost && known:
-		return "session_left" // signed out in another tab
+		return "session_left" // signed out in another tab, or the session ended before
 	case q.r.Method == http.MethodPost:
 		return "session_none"
 	}
@@ -66,7 +81,8 @@ func (q *request) dropSession() error {
 }
 
 // toSignIn redirects to the sign-in page, which says what happened to the session and returns to the requested page
-// afterwards. A submitted form is not processed, because a different user may sign in; it is kept for the same user.
+// afterwards. A submitted form is not processed, because a different user may sign in. It is kept for the same user,
+// except after signing out: the next one at this browser may have sent it.
 func (q *request) toSignIn() error {
 	query, next := url.Values{}, q.r.URL.RequestURI()
 	posted := q.r.Method == http.MethodPost

@@ -50,7 +50,7 @@ type keptForm struct {
 // large, that has a secret of its own, or whose user is unknown is not kept.
 func (q *request) keepForm(page string) (bool, error) {
 	last, known := readSealed[lastSession](q, lastCookie)
-	if account := q.r.PathValue("account"); !known || q.unkept || account != "" && account != last.Account.String() {
+	if account := q.r.PathValue("account"); !known || last.SignedOut || q.unkept || account != "" && account != last.Account.String() {
 		return false, nil
 	}
 	if mode := q.r.Header.Get("Sec-Fetch-Mode"); mode != "" && mode != "navigate" {
@@ -117,8 +117,12 @@ func (q *request) takeKept(status int) *keptForm {
 	return &f
 }
 
-// isFor reports whether a form with the address as its action is the one that was kept.
+// isFor reports whether a form of the page with the address as its action is the one that was kept. A form without an
+// action is sent to the address of its page (HTML Living Standard, "Form submission algorithm").
 func (f *keptForm) isFor(action string) bool {
+	if action == "" {
+		action = f.Page
+	}
 	at, err := url.Parse(action)
 	return err == nil && strings.TrimSuffix(at.Path, "/") == strings.TrimSuffix(f.Action, "/")
 }

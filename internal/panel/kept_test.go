@@ -64,6 +64,25 @@ func TestFormsAreKept(t *testing.T) {
 	})
 }
 
+// A form is kept whether or not it names the address that it is sent to.
+func TestFormsWithoutAnActionAreKept(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		for at, button := range map[string]string{"/stores/new": "Add store", "/stores/acme2eu/settings": "Rename"} {
+			owner := s.signedIn(s.OwnerEmail)
+			page := owner.get(s.page(at))
+			s.endElsewhere(s.OwnerEmail)
+			sent := owner.submit(page, button, "name", "Kept over signing in").wants(http.StatusSeeOther, "")
+			owner.submit(owner.get(sent.header.Get("Location")), "Sign in", "email", s.OwnerEmail, "password", s.Password)
+			page = owner.get(s.page(at)).wants(http.StatusOK, "What you entered is filled in again")
+			if !slices.ContainsFunc(page.forms(), func(f formOnPage) bool {
+				return f.values.Get("name") == "Kept over signing in"
+			}) {
+				t.Errorf("%s: got no form with the name that was sent: %s", at, page.body)
+			}
+		}
+	})
+}
+
 // A form is kept only for its user and account, and never its secrets.
 func TestFormsAreKeptForOneUser(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
@@ -137,7 +156,9 @@ func TestHowASessionEnded(t *testing.T) {
 		v.get("/accounts").goes("/signin?next=%2Faccounts")
 		v.get("/signin").lacks("another tab")
 		v.submit(page, "Save", "firstName", "Kept").goes("/signin?next=%2Fprofile")
-		v.get("/signin").wants(http.StatusOK, "You signed out in another tab. The form")
+		check.Equal(t, v.cookie(keptCookie), "", "the form that was sent after signing out, perhaps by somebody else")
+		v.get("/signin").wants(http.StatusOK,
+			"You signed out in another tab. The form that you sent was not saved, and nothing was changed.")
 		lost := s.visitor()
 		lost.keep("latchkey-arriving", "1")
 		lost.get("/signin").wants(http.StatusOK, "did not keep the session cookie")

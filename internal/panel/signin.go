@@ -105,5 +105,8 @@ func (h *signInHandler) signOut(q *request) error {
 	if q.has(keptCookie) {
 		q.dropCookie(keptCookie)
 	}
+	if err := q.rememberSigningOut(); err != nil {
+		return err
+	}
 	return q.redirectWithNotice("/signin", noticeOf("signed_out", ""))
 }

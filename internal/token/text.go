@@ -2,10 +2,10 @@ package token
 
 import (
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"latchkey/internal/fault"
+	"latchkey/internal/plaintext"
 	"latchkey/internal/secret"
 )
 
@@ -31,22 +31,11 @@ func checkText(what, text string, least, most int) *fault.Error {
 	switch {
 	case n < least || n > most:
 		return fault.Errorf(fault.Invalid, "%s has %d to %d characters.", what, least, most)
-	case !oneLine(text):
+	case !plaintext.OneLine(text):
 		return fault.Errorf(fault.Invalid, "%s is one line of plain text.", what)
 	case secret.In(text):
 		return fault.Errorf(fault.Invalid, "%s must not contain a credential. Rotate one that others may have seen.",
 			what)
 	}
 	return nil
-}
-
-// oneLine reports whether text is one line of plain text. It rejects control
-// characters, such as NUL, which PostgreSQL cannot store, and invisible characters,
-// which can make one text look like another. U+FFFD replaces an invalid character,
-// such as half a surrogate pair in JSON.
-func oneLine(text string) bool {
-	return !strings.ContainsFunc(text, func(r rune) bool {
-		return r == utf8.RuneError || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) &&
-			!unicode.Is(unicode.Join_Control, r)
-	})
 }

@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
+
+	"latchkey/internal/plaintext"
 )
 
 // Limits of a user's fields.
@@ -45,15 +47,26 @@ func ValidEmail(text string) bool {
 	local, _, _ := cutAddress(text)
 	return err == nil && address.Address == text && utf8.ValidString(text) && !strings.ContainsFunc(local, isVariant) &&
 		!strings.ContainsFunc(text, func(r rune) bool {
-			return unicode.IsSpace(r) || unprintable(r) || unicode.Is(unicode.Join_Control, r) || r == '"'
+			return unicode.IsSpace(r) || !plaintext.Printable(r) || isBlank(r) || r == '"'
 		})
 }
 
-// isVariant reports whether r is another form of other characters, or a symbol for an ASCII letter, such as the kelvin
-// sign.
+// isBlank reports whether r shows nothing by itself although it is printable.
+func isBlank(r rune) bool {
+	const brailleBlank = '\u2800'
+	return r == brailleBlank || unicode.In(r, unicode.Join_Control, unicode.Variation_Selector)
+}
+
+// isVariant reports whether r is another form of other characters, a symbol for an ASCII letter, such as the kelvin
+// sign, or a letter that is neither the upper nor the lower case of what Fold makes of it, such as ᲀ, a form of в. Greek
+// words end with ς, which is a form of σ, so it is none here.
 func isVariant(r rune) bool {
+	if r < utf8.RuneSelf || r == 'ς' {
+		return false
+	}
 	composed := norm.NFC.String(string(r))
-	return r >= utf8.RuneSelf && (norm.NFKC.String(string(r)) != composed || isASCII(composed))
+	folded := foldRune(r)
+	return norm.NFKC.String(string(r)) != composed || isASCII(composed) || folded != r && folded != unicode.ToLower(r)
 }
 
 // ValidName reports whether text is a valid name of a user or an object: one
@@ -65,16 +78,7 @@ func ValidName(text string) bool { return validLine(text, MaxName) }
 // leading or trailing space.
 func validLine(text string, most int) bool {
 	n := utf8.RuneCountInString(text)
-	return n >= 1 && n <= most && strings.TrimSpace(text) == text && !strings.ContainsFunc(text, unprintable)
-}
-
-// unprintable reports whether r is a control character, a line break, or an
-// invisible character, which can make one text look like another. Some scripts
-// need the joiners. U+FFFD replaces an invalid character, such as half a
-// surrogate pair in JSON.
-func unprintable(r rune) bool {
-	return r == utf8.RuneError || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) &&
-		!unicode.Is(unicode.Join_Control, r)
+	return n >= 1 && n <= most && strings.TrimSpace(text) == text && plaintext.OneLine(text)
 }
 
 // ValidLocale reports whether text has the shape of a BCP 47 language tag.

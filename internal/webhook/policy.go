@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -13,6 +12,7 @@ import (
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
+	"latchkey/internal/plaintext"
 	"latchkey/internal/secret"
 )
 
@@ -112,22 +112,13 @@ func checkText(what, text string, least, most int) *fault.Error {
 	switch n := utf8.RuneCountInString(text); {
 	case n < least || n > most:
 		return fault.Errorf(fault.Invalid, "%s has %d to %d characters.", what, least, most)
-	case !oneLine(text):
+	case !plaintext.OneLine(text):
 		return fault.Errorf(fault.Invalid, "%s is one line of plain text.", what)
 	case secret.In(text):
 		return fault.Errorf(fault.Invalid, "%s must not contain a credential. Rotate one that others may have seen.",
 			what)
 	}
 	return nil
-}
-
-// oneLine reports whether text has no control characters, no invisible ones, and no invalid ones, which U+FFFD
-// replaces.
-func oneLine(text string) bool {
-	return !strings.ContainsFunc(text, func(r rune) bool {
-		return r == utf8.RuneError || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) &&
-			!unicode.Is(unicode.Join_Control, r)
-	})
 }
 
 // checkOverlap returns the overlap of a rotation. Nil means DefaultOverlap.

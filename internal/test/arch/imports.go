@@ -26,7 +26,7 @@ type importedBy struct {
 
 // vocabulary lists the packages of basic types that all capabilities use.
 var vocabulary = []string{"internal/fault", "internal/paging", "internal/secret", "internal/scope", "internal/audit",
-	"internal/auth", "internal/secret/password", "internal/bulkhead", "internal/clock"}
+	"internal/auth", "internal/secret/password", "internal/bulkhead", "internal/clock", "internal/plaintext"}
 
 // allowed is the table of imports in docs/architecture.md, bottom up.
 var allowed = []mayImport{
@@ -34,6 +34,8 @@ var allowed = []mayImport{
 		reason: "every package returns faults, so fault can import no other"},
 	{packages: []string{"internal/clock"},
 		reason: "the time depends on nothing"},
+	{packages: []string{"internal/plaintext"},
+		reason: "which characters a text may have does not depend on where it stands"},
 	{packages: []string{"internal/strictyaml"}, ours: []string{"internal/fault"},
 		reason: "it reads files and does not depend on their content"},
 	{packages: []string{"internal/paging", "internal/secret", "internal/scope"},
