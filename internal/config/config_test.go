@@ -139,6 +139,8 @@ func TestFaultsOfOneSetting(t *testing.T) {
 		{"origin of no page", "cors-origins", "null", "a scheme and a host"},
 		{"origin in upper case", "cors-origins", "https://Admin.example.com", "in lower case"},
 		{"origin with the default port", "cors-origins", "https://b.example:443", "without the default port"},
+		{"origins with a wildcard", "cors-origins", "https://*.example.com", "without *"},
+		{"origin in Unicode", "cors-origins", "https://ä.example", "ASCII form"},
 		{"number with text", "query-depth", "10x", "whole number"},
 		{"empty key file", "key-file", "", "name a file"},
 		{"both listeners on one address", "admin-addr", "127.0.0.1:8080", "public listener"},

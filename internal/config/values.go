@@ -140,6 +140,9 @@ func origins(c *Config, text string) error {
 			u.Scheme+"://"+u.Host != part {
 			return errors.New("must be origins separated by commas, each a scheme and a host without a path, such as https://admin.example.com")
 		}
+		if strings.ContainsFunc(u.Host, func(r rune) bool { return r == '*' || r > unicode.MaxASCII }) {
+			return errors.New("must name each host in full, without *, and one in Unicode in its ASCII form (xn--)")
+		}
 		port := u.Port()
 		if part != strings.ToLower(part) || port == "80" && u.Scheme == "http" || port == "443" && u.Scheme == "https" {
 			return errors.New("must be origins as browsers send them: in lower case, and without the default port")

@@ -58,8 +58,8 @@ func isBlank(r rune) bool {
 }
 
 // isVariant reports whether r is another form of other characters, a symbol for an ASCII letter, such as the kelvin
-// sign, or a letter that is neither the upper nor the lower case of what Fold makes of it, such as ᲀ, a form of в. Greek
-// words end with ς, which is a form of σ, so it is none here.
+// sign, or a letter that is neither the upper nor the lower case of what Fold makes of it, such as ᲀ, a form of в. The
+// form ς of σ is none here, since Greek words end with it.
 func isVariant(r rune) bool {
 	if r < utf8.RuneSelf || r == 'ς' {
 		return false

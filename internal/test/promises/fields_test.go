@@ -57,9 +57,9 @@ var (
 	// The page shows the level and the scopes in words. It leaves out the ID, which is in its address, and the
 	// store's ID, since it is below the store. A revoked token has no access tokens.
 	onPage = map[string]map[string]string{
-		"STORE": {"id": "", "level": "Only in this store.", "scopes": "Orders", "store": "Acme EU", "status": "Deleted",
+		"STORE": {"id": "", "level": "This store only", "scopes": "Orders", "store": "Acme EU", "status": "Deleted",
 			"accessTokens": ""},
-		"ACCOUNT": {"id": "", "level": "In the account and in all of its stores.", "scopes": "Charges",
+		"ACCOUNT": {"id": "", "level": "This account and all its stores", "scopes": "Charges",
 			"status": "Deleted", "accessTokens": "", "chargeLimit": "$100.00 a month"},
 	}
 	// The form of a duplicate has a name of its own, and its creator chooses scopes and expiration anew.
