@@ -131,7 +131,8 @@ func RedirectURL(text string) (string, error) {
 	}
 	u, err := url.Parse(text)
 	switch {
-	case text == "" || len(text) > MaxURL || err != nil || u.Opaque != "" || u.Hostname() == "" || !plaintext.OneLine(text):
+	case text == "" || len(text) > MaxURL || err != nil || u.Opaque != "" || u.Hostname() == "",
+		!plaintext.OneLine(text):
 		return "", invalid("redirectUrl", "A redirect URL is a complete URL of at most %d characters.", MaxURL)
 	case strings.ContainsFunc(u.Hostname(), func(r rune) bool { return r > unicode.MaxASCII }):
 		return "", invalid("redirectUrl", "Write the host of a redirect URL in ASCII, such as xn--mnchen-3ya.example: "+

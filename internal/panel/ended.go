@@ -28,20 +28,20 @@ type lastSession struct {
 
 // rememberSession sets the cookie of the browser's last session.
 func (q *request) rememberSession(ends time.Time) error {
-	return q.setLast(lastSession{Person: q.by.Person(), Account: q.by.AccountID, Ends: ends})
+	return setLast(q, lastSession{Person: q.by.Person(), Account: q.by.AccountID, Ends: ends})
 }
 
 // rememberSigningOut adds to the cookie of the browser's last session that its user signed out.
-func (q *request) rememberSigningOut() error {
+func rememberSigningOut(q *request) error {
 	last, known := readSealed[lastSession](q, lastCookie)
 	if !known {
 		return nil
 	}
 	last.SignedOut = true
-	return q.setLast(last)
+	return setLast(q, last)
 }
 
-func (q *request) setLast(last lastSession) error {
+func setLast(q *request, last lastSession) error {
 	_, err := setSealed(q, lastCookie, last, last.Ends.Add(lastRemembered), 1<<10)
 	return err
 }

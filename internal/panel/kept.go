@@ -50,7 +50,8 @@ type keptForm struct {
 // large, that has a secret of its own, or whose user is unknown is not kept.
 func (q *request) keepForm(page string) (bool, error) {
 	last, known := readSealed[lastSession](q, lastCookie)
-	if account := q.r.PathValue("account"); !known || last.SignedOut || q.unkept || account != "" && account != last.Account.String() {
+	account := q.r.PathValue("account")
+	if !known || last.SignedOut || q.unkept || account != "" && account != last.Account.String() {
 		return false, nil
 	}
 	if mode := q.r.Header.Get("Sec-Fetch-Mode"); mode != "" && mode != "navigate" {

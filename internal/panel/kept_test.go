@@ -72,7 +72,8 @@ func TestFormsWithoutAnActionAreKept(t *testing.T) {
 			page := owner.get(s.page(at))
 			s.endElsewhere(s.OwnerEmail)
 			sent := owner.submit(page, button, "name", "Kept over signing in").wants(http.StatusSeeOther, "")
-			owner.submit(owner.get(sent.header.Get("Location")), "Sign in", "email", s.OwnerEmail, "password", s.Password)
+			asked := owner.get(sent.header.Get("Location"))
+			owner.submit(asked, "Sign in", "email", s.OwnerEmail, "password", s.Password)
 			page = owner.get(s.page(at)).wants(http.StatusOK, "What you entered is filled in again")
 			if !slices.ContainsFunc(page.forms(), func(f formOnPage) bool {
 				return f.values.Get("name") == "Kept over signing in"

@@ -105,7 +105,7 @@ func (h *signInHandler) signOut(q *request) error {
 	if q.has(keptCookie) {
 		q.dropCookie(keptCookie)
 	}
-	if err := q.rememberSigningOut(); err != nil {
+	if err := rememberSigningOut(q); err != nil {
 		return err
 	}
 	return q.redirectWithNotice("/signin", noticeOf("signed_out", ""))
