@@ -3,8 +3,6 @@ package deliver
 import (
 	"bytes"
 	"encoding/json"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,79 +14,71 @@ import (
 // MaxBody is the maximum size of a request's body in bytes. An event with more data is sent without it.
 const MaxBody = 20_000
 
+// body is the JSON of a request. The fields are written in this order.
+type body struct {
+	ID        string          `json:"id"`
+	Type      string          `json:"type"`
+	Version   int             `json:"version"`
+	Timestamp string          `json:"timestamp"`
+	AccountID string          `json:"accountId"`
+	Sequence  int64           `json:"sequence"`
+	Actor     actor           `json:"actor"`
+	Data      json.RawMessage `json:"data"`
+	Truncated bool            `json:"truncated,omitempty"`
+}
+
+type actor struct {
+	Kind audit.ActorKind `json:"kind"`
+	ID   *string         `json:"id"`
+	Name string          `json:"name"`
+}
+
 // EventID returns the ID of an event as the API writes it. It is the webhook-id of requests and the id in their body.
 func EventID(e audit.Event) string { return apiID("event", e.ID.String()) }
 
 func apiID(kind, key string) string { return account.IDPrefix + kind + "/" + key }
 
-// Body returns the body of requests for an event: a JSON object with the fields in this order. Every attempt for every
-// webhook has the same bytes.
+// Body returns the body of requests for an event. Every attempt for every webhook has the same bytes.
 func Body(e audit.Event) ([]byte, error) {
-	data := []byte(e.Data)
-	if len(data) == 0 {
-		data = []byte("{}")
+	b := body{
+		ID: EventID(e), Type: string(e.Action.Type()), Version: e.Version,
+		Timestamp: e.At.UTC().Format(time.RFC3339Nano), AccountID: apiID("account", e.AccountID.String()),
+		Sequence: e.Sequence, Actor: actor{Kind: e.Actor.Kind, Name: e.Actor.Name}, Data: e.Data,
 	}
-	if len(data) <= MaxBody {
-		text, err := bodyWith(e, data, "}")
+	if e.Actor.ID != uuid.Nil {
+		kind := audit.TargetUser
+		if e.Actor.Kind == audit.ActorAPIToken {
+			kind = audit.TargetAPIToken
+		}
+		id := apiID(string(kind), e.Actor.ID.String())
+		b.Actor.ID = &id
+	}
+	if len(b.Data) == 0 {
+		b.Data = json.RawMessage("{}")
+	}
+	if len(b.Data) <= MaxBody {
+		text, err := encode(b)
 		if err != nil || len(text) <= MaxBody {
 			return text, err
 		}
 	}
-	id, err := quote(apiID(string(e.Target.Kind), e.Target.Key))
+	data, err := encode(struct {
+		ID string `json:"id"`
+	}{apiID(string(e.Target.Kind), e.Target.Key)})
 	if err != nil {
 		return nil, err
 	}
-	return bodyWith(e, append(append([]byte(`{"id":`), id...), '}'), `,"truncated":true}`)
+	b.Data, b.Truncated = data, true
+	return encode(b)
 }
 
-// room is more than the size of a body without its data and the actor's name.
-const room = 512
-
-// bodyWith returns the body with this data and end. Nothing but the actor's name and the data can need an escape. The
-// data is written without the spaces between its tokens.
-func bodyWith(e audit.Event, data []byte, end string) ([]byte, error) {
-	actor, err := actorOf(e.Actor)
-	if err != nil {
-		return nil, err
-	}
+// encode returns the JSON of v without the escapes for HTML that json.Marshal writes.
+func encode(v any) ([]byte, error) {
 	var text bytes.Buffer
-	text.Grow(room + len(actor) + len(data))
-	for _, part := range []string{
-		`{"id":"`, EventID(e), `","type":"`, string(e.Action.Type()), `","version":`, strconv.Itoa(e.Version),
-		`,"timestamp":"`, e.At.UTC().Format(time.RFC3339Nano), `","accountId":"`,
-		apiID("account", e.AccountID.String()), `","sequence":`, strconv.FormatInt(e.Sequence, 10), `,"actor":`, actor,
-		`,"data":`,
-	} {
-		text.WriteString(part)
-	}
-	if err := json.Compact(&text, data); err != nil {
-		return nil, err
-	}
-	text.WriteString(end)
-	return text.Bytes(), nil
-}
-
-func actorOf(a audit.Actor) (string, error) {
-	id := "null"
-	if a.ID != uuid.Nil {
-		kind := audit.TargetUser
-		if a.Kind == audit.ActorAPIToken {
-			kind = audit.TargetAPIToken
-		}
-		id = `"` + apiID(string(kind), a.ID.String()) + `"`
-	}
-	name, err := quote(a.Name)
-	return `{"kind":"` + string(a.Kind) + `","id":` + id + `,"name":` + name + `}`, err
-}
-
-// quote returns the JSON of a text without the escapes for HTML that json.Marshal writes.
-func quote(s string) (string, error) {
-	if !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
-		return `"` + s + `"`, nil
-	}
-	var text strings.Builder
 	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false)
-	err := e.Encode(s)
-	return strings.TrimSuffix(text.String(), "\n"), err
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), nil
 }
