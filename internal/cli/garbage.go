@@ -62,11 +62,11 @@ func liveHeap() uint64 {
 	return sample[0].Value.Uint64()
 }
 
-// freeStartup returns the memory used by the start to the operating system.
-// Objects in a sync.Pool, such as the buffers of the migrations, live for two
-// collections.
+// freeStartup returns the memory used by the start to the operating system: the
+// heap's, and pages of the program's file. Objects in a sync.Pool, such as the
+// buffers of the migrations, live for two collections.
 func freeStartup() {
 	runtime.GC()
 	debug.FreeOSMemory()
-	_ = releaseProgram() // without it the same pages stay mapped
+	_ = releaseProgram() // after an error these pages stay mapped, as they are now
 }

@@ -157,7 +157,7 @@ func TestHowASessionEnded(t *testing.T) {
 		v.get("/accounts").goes("/signin?next=%2Faccounts")
 		v.get("/signin").lacks("another tab")
 		v.submit(page, "Save", "firstName", "Kept").goes("/signin?next=%2Fprofile")
-		check.Equal(t, v.cookie(keptCookie), "", "the form that was sent after signing out, perhaps by somebody else")
+		check.Equal(t, v.cookie(keptCookie), "", "the cookie of a form that was sent after signing out")
 		v.get("/signin").wants(http.StatusOK,
 			"You signed out in another tab. The form that you sent was not saved, and nothing was changed.")
 		lost := s.visitor()

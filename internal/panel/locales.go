@@ -17,8 +17,8 @@ var locales = []locale{
 	{"ko", "한국어"}, {"ja", "日本語"}, {"zh-CN", "简体中文"}, {"zh-TW", "繁體中文"},
 }
 
-// Locales returns the languages to choose from. A value that is none of them is the first one, so that saving the form
-// keeps it.
+// Locales returns the languages to choose from. If the user has another one, it is the first choice, so that saving the
+// form does not change it.
 func (f *form) Locales() []locale {
 	value := f.Value("locale")
 	if slices.ContainsFunc(locales, func(l locale) bool { return l.Tag == value }) {

@@ -185,10 +185,11 @@ type eventTypeChoice struct {
 	Chosen bool
 }
 
-// inBothLogs is the sentence that the descriptions of many types of billing share. The documentation has it.
+// inBothLogs is the sentence that the descriptions of many types of billing share.
 const inBothLogs = " It is in the logs of the partner and of the merchant."
 
-// About returns the description without the words that all descriptions share: when such an event occurs.
+// About returns the description as forms show it: without what the descriptions of many types share. The page of all
+// types shows the whole one.
 func (c eventTypeChoice) About() string {
 	about := strings.TrimSuffix(c.Description, inBothLogs)
 	for _, prefix := range []string{"Occurs when ", "Occurs once when ", "Occurs once, when ", "Occurs once, "} {

@@ -1,9 +1,11 @@
 package panel
 
 import (
+	"strings"
 	"testing"
 	"time"
 
+	"latchkey/internal/audit"
 	"latchkey/internal/test/check"
 	"latchkey/internal/webhook"
 )
@@ -69,6 +71,20 @@ func TestDurationText(t *testing.T) {
 	for d, want := range map[time.Duration]string{0: "0 ms", 85 * time.Millisecond: "85 ms",
 		999 * time.Millisecond: "999 ms", time.Second: "1.0 s", 15 * time.Second: "15.0 s"} {
 		check.Equal(t, durationText(d), want, "%s", d)
+	}
+}
+
+// Forms show descriptions without what those of many types share.
+func TestAboutTypes(t *testing.T) {
+	types := audit.Catalogue()
+	if len(types) == 0 {
+		t.Fatal("types of events: got none, want some")
+	}
+	for _, one := range types {
+		about := eventTypeChoice{TypeInfo: one}.About()
+		if about == "" || strings.HasPrefix(about, "Occurs") || strings.Contains(about, inBothLogs) {
+			t.Errorf("%s: got the description %q, want it to begin with what happens", one.Name, about)
+		}
 	}
 }
 

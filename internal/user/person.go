@@ -57,9 +57,8 @@ func isBlank(r rune) bool {
 	return r == brailleBlank || unicode.In(r, unicode.Join_Control, unicode.Variation_Selector)
 }
 
-// isVariant reports whether r is another form of other characters, a symbol for an ASCII letter, such as the kelvin
-// sign, or a letter that is neither the upper nor the lower case of what Fold makes of it, such as ᲀ, a form of в. The
-// form ς of σ is none here, since Greek words end with it.
+// isVariant reports whether r is another form of other characters, such as the kelvin sign for K or ᲀ for в: Fold makes
+// them equal, but they differ in more than case. The final sigma ς is allowed, since Greek words end with it.
 func isVariant(r rune) bool {
 	if r < utf8.RuneSelf || r == 'ς' {
 		return false
