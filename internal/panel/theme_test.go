@@ -67,16 +67,16 @@ func TestThemeInBrowser(t *testing.T) {
 	})
 }
 
-// The pages use the panel's own typeface, with figures of one width in tables.
+// The pages use the panel's own typeface, with figures of one width in times and columns of numbers.
 func TestTypeface(t *testing.T) {
 	whileSignedIn(t, func(t *testing.T, s *server, b *browser) {
 		b.open(s.page("/users"))
 		b.await("the typeface", `[...document.fonts].some((f) => f.family.includes("Inter") && f.status === "loaded")`)
-		const width = `((text) => { const e = document.createElement("td"); e.textContent = text;
+		const width = `((text) => { const e = document.createElement("time"); e.textContent = text;
 			e.style.display = "inline-block"; document.querySelector("main").append(e); const w = e.getBoundingClientRect().width; e.remove(); return w; })`
 		ones := evaluate[float64](b, width+`("1111111111")`)
 		if eights := evaluate[float64](b, width+`("8888888888")`); ones != eights {
-			t.Errorf("width of figures in a table: got %g for ones and %g for eights, want the same", ones, eights)
+			t.Errorf("width of figures in a time: got %g for ones and %g for eights, want the same", ones, eights)
 		}
 	})
 }
