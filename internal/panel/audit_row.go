@@ -16,7 +16,9 @@ import (
 
 // auditRow is an event as the page shows it.
 type auditRow struct {
-	At   time.Time
+	At time.Time
+	// Day is the heading of the day, for the first event of the day on the page.
+	Day  string
 	Icon string
 	// Says is the sentence, in pieces.
 	Says []piece
@@ -49,11 +51,14 @@ func (h *auditHandler) rows(q *request, found paging.Page[audit.Event]) ([]audit
 	if err != nil {
 		return nil, err
 	}
-	rows := make([]auditRow, len(found.Items))
+	rows, day := make([]auditRow, len(found.Items)), ""
 	for i, item := range found.Items {
 		e := item.Node
 		row := auditRow{At: e.At, Icon: topicOf(e.Action).Icon, Says: sentence(q, e, there), IP: e.IP,
 			Facts: h.facts(q, e, there), ByActor: q.withQuery("who", e.Actor.Name)}
+		if its := dayHeading(q, e.At); its != day {
+			day, row.Day = its, its
+		}
 		if of := e.Target.Object(); of.Key != "" {
 			row.OfTarget = q.withQuery("of", of.Key)
 		}

@@ -39,7 +39,7 @@ func TestAudit(t *testing.T) {
 			"Store Owner created the API token “Till one” for Acme EU", "Acme Owner signed in",
 			"Acme Owner changed the access of Ana Alvarez in Acme US",
 			"The operator created the store Acme EU",
-			"On the server itself", "Scopes", "Carts: read-only", "Actor Acme Owner (" + s.OwnerEmail + ")",
+			"Command line", "Today · ", "Scopes", "Carts: read-only", "Actor Acme Owner (" + s.OwnerEmail + ")",
 			"Permissions Add orders, Create API tokens for the store", "Status Inactive", "Level Store API token",
 			"Method Password",
 		} {

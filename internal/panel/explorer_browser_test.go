@@ -81,8 +81,12 @@ func TestGraphiQL(t *testing.T) {
 
 		b.click("Add tab")
 		b.click("Open settings dialog")
-		b.see("Remove all locally stored data")
+		b.see("Deletes the tabs and the history")
 		b.inspect("explorer-settings")
+		evaluate[chromedp.Void](b, `void (window.confirm = (text) => { window.asked = text; return false })`)
+		b.click("Delete")
+		check.Equal(t, evaluate[bool](b, `window.asked.includes("cannot be undone") && sessionStorage.length > 0`), true,
+			"asked, and kept the queries")
 		b.press(kb.Escape)
 		b.click("Open short keys dialog")
 		b.see("Short Key")

@@ -126,8 +126,8 @@ type schemaPage struct {
 
 // schemaArea is a field of the mutation type: the mutations about one kind of thing.
 type schemaArea struct {
-	Name, Type string
-	Fields     []schemaField
+	Name, Description, Type string
+	Fields                  []schemaField
 }
 
 // typeGroup is the types of one kind. Parts are the ones that other types consist of: edges, connections and results.
@@ -181,7 +181,8 @@ func (h *explorerHandler) schema(q *request) error {
 	shown.Queries = fieldsOfType(found.Schema.Types, roots[0])
 	for _, f := range fieldsOfType(found.Schema.Types, roots[1]) {
 		name := f.Type.Named()
-		shown.Mutations = append(shown.Mutations, schemaArea{f.Name, name, fieldsOfType(found.Schema.Types, name)})
+		shown.Mutations = append(shown.Mutations, schemaArea{f.Name, f.Description, name,
+			fieldsOfType(found.Schema.Types, name)})
 	}
 	return explorerSchemaTemplate.show(q, http.StatusOK, shown)
 }

@@ -90,8 +90,18 @@ func (b *browser) sticksOut() []string {
 		.map((e) => e.localName + "." + e.className + " " + e.textContent.trim().slice(0, 40)))(document.documentElement)`)
 }
 
+// staysInView is a JavaScript expression for the width of the window and the height of the page, if the page has
+// something that stays in view.
+const staysInView = `document.querySelector(".save, .chosen, .jump, .beside > aside") ?
+	[innerWidth, document.documentElement.scrollHeight] : []`
+
+// picture saves a screenshot of the whole page. What stays in view is where it is at the end of the page.
 func (b *browser) picture(how string) {
 	b.t.Helper()
+	if size := evaluate[[]int64](b, staysInView); len(size) > 0 && size[1] > 900 {
+		b.must("resize", chromedp.EmulateViewport(size[0], size[1]))
+		defer b.resize(size[0])
+	}
 	var picture []byte
 	whole := true
 	b.must("take a picture of "+how, chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {

@@ -58,7 +58,7 @@ func TestSetup(t *testing.T) {
 		v.open(to+"stores").wants(http.StatusOK, "acmeus")
 		logged := v.get(to+"audit").wants(http.StatusOK,
 			"The user who opened the setup link created the account Acme Retail").wants(http.StatusOK, v.from)
-		logged.lacks("The operator created").lacks("On the server itself")
+		logged.lacks("The operator created").lacks("Command line")
 		v.get(linkCalled(t, v.get(to+"audit?action=store.created"), "All events by this actor")).wants(http.StatusOK,
 			"created the store Acme US")
 		v.open(s.setup()).wants(http.StatusNotFound, "This link is not valid")

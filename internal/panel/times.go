@@ -24,6 +24,25 @@ func timeElement(zone *time.Location, at time.Time) template.HTML {
 		at.UTC().Format(time.RFC3339), exactTime(zone, at), shortTime(zone, at)))
 }
 
+// clockElement returns a time element with the time of day in the viewer's time zone.
+func clockElement(zone *time.Location, at time.Time) template.HTML {
+	return template.HTML(fmt.Sprintf(`<time datetime=%q title=%q>%s</time>`, //nolint:gosec // consists of digits and letters
+		at.UTC().Format(time.RFC3339), exactTime(zone, at), at.In(zone).Format(time.TimeOnly)))
+}
+
+// dayHeading names a day in the viewer's time zone, in words if it is today or yesterday.
+func dayHeading(q *request, at time.Time) string {
+	const layout = "Monday, 2 January 2006"
+	day, now := at.In(q.zone).Format(layout), q.now().In(q.zone)
+	switch day {
+	case now.Format(layout):
+		return q.text("times.today", "day", day)
+	case now.AddDate(0, 0, -1).Format(layout):
+		return q.text("times.yesterday", "day", day)
+	}
+	return day
+}
+
 // units are the units of relative times, as parts of message keys, from the largest to the smallest.
 var units = []struct {
 	key    string

@@ -8,6 +8,17 @@ import (
 	"latchkey/internal/test/check"
 )
 
+// URLs and e-mail addresses can break between their parts, and are escaped.
+func TestBreakable(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "", "owner@acme.example": "owner@<wbr>acme.example",
+		"https://hooks.example/busy": "https://<wbr>hooks.example/<wbr>busy",
+		"/<b>&x=1":                   "/<wbr>&lt;b&gt;&amp;<wbr>x=<wbr>1",
+	} {
+		check.Equal(t, string(breakable(text)), want, "%q", text)
+	}
+}
+
 // Relative times are rounded to their largest unit.
 func TestRelativeTimes(t *testing.T) {
 	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)

@@ -266,6 +266,7 @@ func TestDeleteSeveralTokens(t *testing.T) {
 		b.open(at)
 		b.check("Select First")
 		b.check("Select Third")
+		b.await("a dash in the box for all", `document.querySelector("[data-all]").indeterminate`)
 		b.inspect("tokens-chosen")
 		b.follow("Delete selected")
 		b.see("Delete these 2 API tokens?")

@@ -18,6 +18,11 @@ type scopeSection struct {
 	Resources []scopeResource
 }
 
+// Anchor returns the ID of the section's heading.
+func (s scopeSection) Anchor() string {
+	return "section-" + strings.ToLower(strings.ReplaceAll(s.Name, " ", "-"))
+}
+
 // Chosen returns the number of resources with a selected permission.
 func (s scopeSection) Chosen() int {
 	n := 0

@@ -163,6 +163,7 @@ func (v *views) functions() template.FuncMap {
 		"icon":       v.icon,
 		"time":       timeElement,
 		"when":       v.messages.relativeElement,
+		"clock":      clockElement,
 		"short":      shortTime,
 		"day":        dayText,
 		"month":      monthText,
@@ -170,6 +171,7 @@ func (v *views) functions() template.FuncMap {
 		"shortmonth": shortMonth,
 		"args":       arguments,
 		"join":       strings.Join,
+		"breakable":  breakable,
 	}
 }
 
@@ -189,6 +191,18 @@ func (v *views) icon(name string) (template.HTML, error) {
 		return "", fmt.Errorf("no icon %s", name)
 	}
 	return template.HTML(a.content), nil //nolint:gosec // an embedded file
+}
+
+// partOfAddress matches a part of a URL or an e-mail address with the characters after which a line may break.
+var partOfAddress = regexp.MustCompile(`[^/@_?&=-]+[/@_?&=-]*|[/@_?&=-]+`)
+
+// breakable returns a URL or an e-mail address that a narrow place breaks between its parts, and not within a word.
+func breakable(text string) template.HTML {
+	parts := partOfAddress.FindAllString(text, -1)
+	for i := range parts {
+		parts[i] = template.HTMLEscapeString(parts[i])
+	}
+	return template.HTML(strings.Join(parts, "<wbr>")) //nolint:gosec // its parts are escaped
 }
 
 // arguments makes a map from pairs of name and value, for a template that takes several values.

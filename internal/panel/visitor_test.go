@@ -422,9 +422,15 @@ func textOf(n *html.Node) string {
 	for d := range n.Descendants() {
 		hidden := d.Parent != nil && (d.Parent.Data == "script" || d.Parent.Data == "style" ||
 			d.Parent.Data == "title" && d.Parent.Namespace == "")
-		if d.Type == html.TextNode && !hidden {
-			words = append(words, strings.Fields(d.Data)...)
+		if d.Type != html.TextNode || hidden {
+			continue
 		}
+		parts := strings.Fields(d.Data)
+		if before := d.PrevSibling; before != nil && before.Data == "wbr" && len(words) > 0 && len(parts) > 0 {
+			words[len(words)-1] += parts[0]
+			parts = parts[1:]
+		}
+		words = append(words, parts...)
 	}
 	return strings.Join(words, " ")
 }

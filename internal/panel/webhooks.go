@@ -2,6 +2,7 @@ package panel
 
 import (
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -185,13 +186,13 @@ type eventTypeChoice struct {
 	Chosen bool
 }
 
-// inBothLogs is the sentence that the descriptions of many types of billing share.
-const inBothLogs = " It is in the logs of the partner and of the merchant."
+// aside matches what the descriptions of types say only for programs, about logs and values of fields.
+var aside = regexp.MustCompile(` It is in the [^.]+\.$|, which stays PENDING|, which the event store\.updated shows`)
 
 // About returns the description as forms show it: without what the descriptions of many types share. The page of all
 // types shows the whole one.
 func (c eventTypeChoice) About() string {
-	about := strings.TrimSuffix(c.Description, inBothLogs)
+	about := strings.Replace(aside.ReplaceAllString(c.Description, ""), "until cancelAt", "until its term ends", 1)
 	for _, prefix := range []string{"Occurs when ", "Occurs once when ", "Occurs once, when ", "Occurs once, "} {
 		if rest, has := strings.CutPrefix(about, prefix); has {
 			return strings.ToUpper(rest[:1]) + rest[1:]
@@ -199,6 +200,9 @@ func (c eventTypeChoice) About() string {
 	}
 	return about
 }
+
+// Words returns what the search in the form finds.
+func (c eventTypeChoice) Words() string { return strings.ToLower(string(c.Name) + " " + c.About()) }
 
 // eventTypeGroups returns all event types by the kind of thing, with the chosen ones selected.
 func eventTypeGroups(q *request, chosen []string) []eventTypeGroup {

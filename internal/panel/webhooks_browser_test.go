@@ -28,6 +28,10 @@ func TestWebhookFromFirstToLast(t *testing.T) {
 		b.await("the types of the group to be free", states+`=== "false,false" + " false,false".repeat(5)`)
 		b.check("All of Users")
 		b.check("api_token.revoked")
+		b.fill("Find event types", "checkout declines")
+		const found = `[...document.querySelectorAll(".kind")].filter((k) => k.checkVisibility()).map((k) => k.querySelector("code").textContent).join()`
+		b.await("the type that is found", found+` === "checkout.declined"`)
+		b.fill("Find event types", "")
 		b.inspect("webhook-new")
 		b.follow("Add webhook")
 		b.see("shown only once")
@@ -96,6 +100,7 @@ func TestChangeWebhookInBrowser(t *testing.T) {
 			t.Errorf("the state ends at %.0f px of 390", right)
 		}
 		b.resize(wide)
+		b.click("Actions for " + to)
 		b.follow("Edit " + to)
 		b.inspect("webhook-edit")
 		b.open(hook)

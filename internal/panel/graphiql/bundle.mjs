@@ -19,12 +19,25 @@ const withoutFonts = {
   )),
 };
 
-// A tab without a name is called that in words.
+// What GraphiQL calls otherwise than the panel would. A text that is no longer in it is an error.
+const words = {
+  "<untitled>": "Untitled",
+  "Clear storage": "Saved queries",
+  "Remove all locally stored data and start fresh.": "Deletes the tabs and the history that this window keeps.",
+  "Clear data": "Delete",
+  "Cleared data": "Deleted",
+};
+const missing = new Set(Object.keys(words));
 const named = {
   name: "named",
-  setup: (own) => own.onLoad({ filter: /@graphiql[\\/]react[\\/]dist[\\/]index\.mjs$/ }, ({ path }) => (
-    { contents: readFileSync(path, "utf8").replaceAll('"<untitled>"', '"Untitled"'), loader: "js" }
-  )),
+  setup: (own) => own.onLoad({ filter: /(@graphiql[\\/]react|[\\/]graphiql)[\\/]dist[\\/]index\.mjs$/ }, ({ path }) => {
+    let contents = readFileSync(path, "utf8");
+    for (const [from, to] of Object.entries(words)) {
+      if (contents.includes(`"${from}"`)) missing.delete(from);
+      contents = contents.replaceAll(`"${from}"`, `"${to}"`);
+    }
+    return { contents, loader: "js" };
+  }),
 };
 
 const { metafile } = await build({
@@ -42,6 +55,8 @@ const { metafile } = await build({
   alias: { "react-style-singleton": "./styles.js" },
   plugins: [withoutFonts, named],
 });
+
+if (missing.size > 0) throw new Error(`GraphiQL does not say ${[...missing].join(", ")}`);
 
 // licence is what a package in a folder is under.
 function licence(folder) {

@@ -1,11 +1,21 @@
 // What forms share: a checkbox for a whole list, and protection against double
 // submits. Without this file the pages do the same with the server's help.
 
-// The checkbox that selects all rows of a table or a list.
+// The checkbox that selects all rows of a table or a list. It has a dash while some
+// of them are selected.
+const boxesOf = (all) => [...all.closest("table, form").querySelectorAll("input[type=checkbox]:not([data-all])")];
+const markAll = () => {
+  for (const all of document.querySelectorAll("[data-all]")) {
+    const boxes = boxesOf(all);
+    all.checked = boxes.length > 0 && boxes.every((box) => box.checked);
+    all.indeterminate = !all.checked && boxes.some((box) => box.checked);
+  }
+};
 document.addEventListener("change", (event) => {
-  if (!event.target.matches("[data-all]")) return;
-  for (const box of event.target.closest("table, form").querySelectorAll("input[type=checkbox]:not([data-all])")) box.checked = event.target.checked;
+  if (event.target.matches("[data-all]")) boxesOf(event.target).forEach((box) => (box.checked = event.target.checked));
+  markAll();
 });
+addEventListener("pageshow", markAll);
 
 // All or none of the boxes of a group.
 document.addEventListener("click", (event) => {
@@ -14,9 +24,13 @@ document.addEventListener("click", (event) => {
   for (const box of button.closest("details").querySelectorAll("input[type=checkbox]:not(:disabled)")) box.checked = button.dataset.boxes === "all";
 });
 
-// A choice that filters a list applies at once.
+// A choice that filters a list applies at once. With the keyboard, which passes
+// other choices on its way, the form's button applies it.
+let keyed = false;
+addEventListener("keydown", () => { keyed = true; }, true);
+addEventListener("pointerdown", () => { keyed = false; }, true);
 document.addEventListener("change", (event) => {
-  if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();
+  if (event.target.matches("[data-submits]") && !keyed) event.target.form.requestSubmit();
 });
 
 // The number of chosen rows, in the bar with what can be done with them.

@@ -50,6 +50,9 @@ document.addEventListener("input", (event) => {
   place.querySelector(".empty").hidden = sections.some((section) => !section.hidden);
 });
 
+// Enter in such a field does not submit the form around it.
+document.addEventListener("keydown", (event) => { if (event.key === "Enter" && event.target.dataset.find) event.preventDefault(); });
+
 // Signing out deletes what pages stored in this window, so that the next user
 // of the window cannot read it.
 if (!document.querySelector('form[action="/signout"]')) sessionStorage.clear();
@@ -72,6 +75,9 @@ const tabs = [...document.querySelectorAll('.tabs a[href^="#"]')];
 const markTab = () => {
   const shown = tabs.findIndex((tab) => document.querySelector(tab.hash)?.matches(":has(:target), :target"));
   tabs.forEach((tab, i) => (i === Math.max(shown, 0) ? tab.setAttribute("aria-current", "true") : tab.removeAttribute("aria-current")));
+  const current = tabs[Math.max(shown, 0)];
+  current?.parentElement.scrollTo({ left: current.offsetLeft - current.parentElement.offsetLeft - 16 });
 };
 addEventListener("hashchange", markTab);
+addEventListener("resize", markTab);
 markTab();
