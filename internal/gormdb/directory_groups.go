@@ -69,16 +69,19 @@ func (r directories) Groups(ctx context.Context, accountID uuid.UUID,
 // maxMembers is the most members that the groups of one AddMembers can have.
 const maxMembers = 50_000
 
-// memberOfGroup is a member of a group. It is read from store_users AS m and the tables that personOfPlace joins.
+// memberOfGroup is a member of a group. It is read from store_users AS m and the table that memberOfPlace joins.
 type memberOfGroup struct {
 	StoreID   uuid.UUID `sql:"m"`
 	UserID    uuid.UUID `sql:"m"`
-	Email     string    `sql:"u"`
+	Email     string    `sql:"a"`
 	FirstName string    `sql:"a"`
 	LastName  string    `sql:"a"`
 }
 
 var memberOfGroupColumns = columnsOf[memberOfGroup](nil)
+
+// memberOfPlace joins the membership, account_users AS a, of a place, store_users AS m.
+const memberOfPlace = "JOIN account_users AS a ON a.account_id = m.account_id AND a.user_id = m.user_id"
 
 // membersOf returns the filter of the memberships, store_users AS m, in the groups. There must be at least one group.
 func (r directories) membersOf(accountID uuid.UUID, groups []scim.Group) filter {
@@ -112,7 +115,7 @@ func (r directories) AddMembers(ctx context.Context, accountID uuid.UUID, list [
 		at[g.ID] = i
 	}
 	f := r.membersOf(accountID, list)
-	sql := "SELECT " + memberOfGroupColumns.list() + " FROM store_users AS m " + personOfPlace + " WHERE " +
+	sql := "SELECT " + memberOfGroupColumns.list() + " FROM store_users AS m " + memberOfPlace + " WHERE " +
 		f.where.String() + " ORDER BY m.store_id, m.user_id LIMIT " + strconv.Itoa(maxMembers+1)
 	var row memberOfGroup
 	to := memberOfGroupColumns.scanInto(&row)

@@ -247,8 +247,8 @@ func (m manifests) SaveUser(ctx context.Context, u user.User) error {
 // AddMember adds a user to an account. It changes nothing if they are a member already.
 func (m manifests) AddMember(ctx context.Context, accountID uuid.UUID, u user.User, at time.Time) error {
 	row := accountUserRow{
-		AccountID: accountID, UserID: u.ID, EmailFolded: user.Fold(u.Email), FirstName: u.FirstName,
-		LastName: u.LastName, Locale: u.Locale,
+		AccountID: accountID, UserID: u.ID, EmailFolded: user.Fold(u.Email), Email: u.Email,
+		FirstName: u.FirstName, LastName: u.LastName, Locale: u.Locale,
 		AcceptedAt: instant{at}, CreatedAt: instant{at}, UpdatedAt: instant{at},
 	}
 	return m.add(ctx, accountID, []accountUserRow{row})

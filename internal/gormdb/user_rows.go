@@ -57,13 +57,15 @@ type accountUserRow struct {
 	AccountID   uuid.UUID `gorm:"type:uuid;primaryKey;index:account_users_updated;uniqueIndex:account_users_external;uniqueIndex:account_users_address,priority:11"`
 	UserID      uuid.UUID `gorm:"type:uuid;primaryKey;index:account_users_person"`
 	EmailFolded string    `gorm:"uniqueIndex:account_users_address"`
-	FirstName   string    `gorm:"not null"`
-	LastName    string    `gorm:"not null"`
-	Locale      string    `gorm:"not null"`
-	AcceptedAt  instant   // null while the user is invited
-	CreatedAt   instant   `gorm:"not null"`
-	UpdatedAt   instant   `gorm:"not null;index:account_users_updated"`
-	ExternalID  *string   `gorm:"uniqueIndex:account_users_external,where:external_id IS NOT NULL"`
+	// Email is the address in users, which triggers keep equal.
+	Email      string  `gorm:"not null"`
+	FirstName  string  `gorm:"not null"`
+	LastName   string  `gorm:"not null"`
+	Locale     string  `gorm:"not null"`
+	AcceptedAt instant // null while the user is invited
+	CreatedAt  instant `gorm:"not null"`
+	UpdatedAt  instant `gorm:"not null;index:account_users_updated"`
+	ExternalID *string `gorm:"uniqueIndex:account_users_external,where:external_id IS NOT NULL"`
 	// DeactivatedAt is null while the membership is not deactivated.
 	DeactivatedAt instant
 	ProvisionedBy uuid.NullUUID `gorm:"type:uuid"`

@@ -146,8 +146,8 @@ func (c userChange) SaveMembers(ctx context.Context, members []user.Membership) 
 	rows := make([]accountUserRow, len(members))
 	for i, m := range members {
 		rows[i] = accountUserRow{
-			AccountID: c.accountID, UserID: m.UserID, EmailFolded: user.Fold(m.Email), FirstName: m.FirstName,
-			LastName: m.LastName, Locale: m.Locale,
+			AccountID: c.accountID, UserID: m.UserID, EmailFolded: user.Fold(m.Email), Email: m.Email,
+			FirstName: m.FirstName, LastName: m.LastName, Locale: m.Locale,
 			CreatedAt: instant{m.JoinedAt}, UpdatedAt: instant{m.UpdatedAt}, ExternalID: optionalText(m.ExternalID),
 			ProvisionedBy: optional(m.ProvisionedBy),
 		}

@@ -31,9 +31,9 @@ func addCrowd(ctx context.Context, dsn string, a account, size int) error {
 		fmt.Sprintf(`INSERT INTO users (id, email, email_folded, first_name, last_name, locale, created_at)
 			SELECT `+crowdKey+`, e, e, 'Number ' || n, 'Crowd', 'en', now()
 			FROM generate_series(1, %d) AS n, LATERAL (SELECT 'crowd' || n || '@bench.example') AS x (e)`, size),
-		fmt.Sprintf(`INSERT INTO account_users (account_id, user_id, email_folded, created_at, updated_at)
-			SELECT '%s', `+crowdKey+`, 'crowd' || n || '@bench.example', now(), now()
-			FROM generate_series(1, %d) AS n`, a.uuid, size),
+		fmt.Sprintf(`INSERT INTO account_users (account_id, user_id, email_folded, email, created_at, updated_at)
+			SELECT '%s', `+crowdKey+`, e, e, now(), now()
+			FROM generate_series(1, %d) AS n, LATERAL (SELECT 'crowd' || n || '@bench.example') AS x (e)`, a.uuid, size),
 		fmt.Sprintf(`UPDATE accounts SET user_count = user_count + %d WHERE id = '%s'`, size, a.uuid),
 		"VACUUM (ANALYZE) users, account_users, accounts",
 	} {
