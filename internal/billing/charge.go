@@ -285,6 +285,18 @@ func (s *Service) CountCharges(ctx context.Context, by *auth.Principal, f Charge
 	return s.repo.CountCharges(ctx, by.AccountID, r.side.within(f.As), f)
 }
 
+// SumCharges returns the sum of the charges that the filter selects and the principal may read, and their number.
+func (s *Service) SumCharges(ctx context.Context, by *auth.Principal, f ChargeFilter) (sum Money, n int64,
+	err error) {
+	r, err := readingOf(by, scope.AccountChargesRead)
+	if err != nil {
+		return Money{}, 0, err
+	}
+	f.Stores, sum.Currency = r.stores, Currency
+	sum.Minor, n, err = s.repo.SumCharges(ctx, by.AccountID, r.side.within(f.As), Currency, f)
+	return sum, n, err
+}
+
 // maxRevenue is the longest time of Revenue, in years.
 const maxRevenue = 10
 

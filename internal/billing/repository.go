@@ -149,6 +149,9 @@ type Repository interface {
 	Charges(ctx context.Context, accountID uuid.UUID, side Side, f ChargeFilter,
 		w paging.Window) (paging.Page[Charge], error)
 	CountCharges(ctx context.Context, accountID uuid.UUID, side Side, f ChargeFilter) (int64, error)
+	// SumCharges returns the sum of an account's charges in a currency, and their number.
+	SumCharges(ctx context.Context, accountID uuid.UUID, side Side, currency string, f ChargeFilter) (sum, n int64,
+		err error)
 	// Waiting returns at most limit checkouts of a merchant that wait for the approval of a user, who owns the stores
 	// of all of their items.
 	Waiting(ctx context.Context, merchantID, userID uuid.UUID, limit int) ([]Checkout, error)

@@ -233,6 +233,10 @@ func TestIDsOfOtherAccounts(t *testing.T) {
 					return m.CountSubscriptions(ctx, by, billing.SubscriptionFilter{})
 				},
 				"charges": func() (int64, error) { return m.CountCharges(ctx, by, billing.ChargeFilter{}) },
+				"summed charges": func() (int64, error) {
+					sum, n, err := m.SumCharges(ctx, by, billing.ChargeFilter{})
+					return n + sum.Minor, err
+				},
 			} {
 				n, err := count()
 				check.Equal(t, n, int64(0), "%s of %s (%v)", what, who, err)
@@ -255,6 +259,10 @@ func TestIDsOfOtherAccounts(t *testing.T) {
 			"the store's owner": m.storeOwner, "the partner's token": m.robot} {
 			n, err := m.CountCharges(ctx, by, billing.ChargeFilter{})
 			check.Equal(t, n, int64(2), "charges that %s reads (%v)", who, err)
+			usage := billing.ChargeFilter{SubscriptionID: &s.ID, Status: billing.ChargePending, Kind: billing.Usage}
+			sum, n, err := m.SumCharges(ctx, by, usage)
+			check.Equal(t, sum, charge.Amount, "the sum of the usage that %s reads (%v)", who, err)
+			check.Equal(t, n, int64(1), "usage that %s reads", who)
 		}
 	})
 }

@@ -107,6 +107,17 @@ func (b bills) CountCharges(ctx context.Context, accountID uuid.UUID, side billi
 	return n, failed(ctx, "count charges", err)
 }
 
+// SumCharges sums an account's charges in a currency.
+func (b bills) SumCharges(ctx context.Context, accountID uuid.UUID, side billing.Side, currency string,
+	f billing.ChargeFilter) (sum, n int64, err error) {
+	c := chargesOf(b.engine.dialect(), accountID, side, f)
+	c.and("charges.currency = ", currency)
+	err = b.engine.query(ctx, "SELECT CAST(coalesce(sum(amount), 0) AS bigint), count(*) FROM charges WHERE "+
+		c.where.String(), c.args,
+		func(scan scan) error { return scan(&sum, &n) })
+	return sum, n, failed(ctx, "sum charges", err)
+}
+
 // Waiting returns the newest checkouts that wait for the approval of a user.
 func (b bills) Waiting(ctx context.Context, merchantID, userID uuid.UUID, limit int) ([]billing.Checkout, error) {
 	now, err := billingTime(b.engine.reader(ctx))

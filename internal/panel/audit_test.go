@@ -75,7 +75,7 @@ func TestAudit(t *testing.T) {
 			owner.get(s.page("/audit/export.csv?"+query)).wants(http.StatusUnprocessableEntity, text)
 		}
 		owner.get(linkCalled(t, owner.get(s.page("/audit?target=Acme+EU")), "Acme EU")).wants(http.StatusOK,
-			"Users of Acme EU")
+			"All users of Acme EU")
 		about, err := url.Parse(linkCalled(t, owner.get(s.page("/audit?target=Till+one")),
 			"All events with this target"))
 		if err != nil {

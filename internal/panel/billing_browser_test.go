@@ -99,8 +99,8 @@ func (f *billed) subscribe() {
 	b.open(path)
 	b.inspect("approval-approved")
 	b.follow("Show the subscription")
+	check.Equal(f, b.text("h1"), "Acme Subscriptions: Basic\nActive", "the heading")
 	check.Equal(f, b.facts(), []string{
-		"State: Active",
 		charger,
 		store,
 		"Price: $30.00 every month",
@@ -124,6 +124,7 @@ func (f *billed) useAndInvoice() {
 		"250 mails 31 Jan 2026 to 27 Feb 2026 | Usage | 31 Jan 2026 | Pending | $2.50",
 		"Subscription: Basic 31 Jan 2026 to 27 Feb 2026 | Subscription fee | 31 Jan 2026 | Pending | $30.00",
 	}, "its charges with usage")
+	f.merchant.says("2 charges are not invoiced yet: $32.50 in total")
 	f.merchant.follow("Invoices")
 	f.merchant.says("No invoices yet.")
 	f.script.days(14)
@@ -219,9 +220,9 @@ func (f *billed) change() {
 
 	f.partner.follow("Revenue")
 	f.partner.says("$107.50")
-	check.Equal(f, f.partner.rows()[:3], []string{
-		"March 2026 | 0 | $0.00", "February 2026 | 3 | $75.00", "January 2026 | 2 | $32.50",
-	}, "the revenue")
+	check.Equal(f, f.partner.rows(), []string{
+		"February 2026 | 3 | $75.00", "January 2026 | 2 | $32.50",
+	}, "the months with revenue")
 	f.partner.open(f.script.server.page("/billing/subscriptions"))
 	check.Equal(f, f.partner.rows(), []string{
 		"Acme Subscriptions: Plus | Blue Bicycles bluebike | Active | $60.00 every month | 31 Mar 2026",
@@ -246,11 +247,10 @@ func (f *billed) cancel() {
 	b := f.merchant
 	b.open("/accounts/" + bicycles + "/subscriptions")
 	b.follow("Acme Subscriptions: Plus")
-	b.follow("Cancel")
-	b.says("The last day of the subscription is 30 Mar 2026.", "Credit, 1 Mar 2026 to 30 Mar 2026: −$58.06")
+	b.follow("Cancel subscription")
+	b.says("The last day of the subscription is 30 Mar 2026.", "Credit, 1 Mar 2026 to 30 Mar 2026: $58.06")
 	b.follow("Cancel at the end of the period")
 	check.Equal(f, b.facts(), []string{
-		"State: Active",
 		charger,
 		store,
 		"Price: $60.00 every month",
@@ -260,8 +260,8 @@ func (f *billed) cancel() {
 	}, "the cancelled subscription")
 	f.script.days(31)
 	b.reload()
+	check.Equal(f, b.text("h1"), "Acme Subscriptions: Plus\nCancelled", "the heading")
 	check.Equal(f, b.facts(), []string{
-		"State: Cancelled",
 		charger,
 		store,
 		"Price: $60.00 every month",
@@ -308,7 +308,7 @@ func TestUnapprovedCheckoutsInABrowser(t *testing.T) {
 		v := s.signedIn(bicyclesOwner)
 		v.submit(v.get(other), "Approve").goes(p.site + "/welcome?shop=1")
 		check.Equal(t, b.follow("Approve"), 409, "status")
-		b.says("Your approval was not recorded")
+		b.says("Your approval was not recorded", "Total when you opened the page: $30.00. Total now: −$30.00.")
 		b.inspect("approval-changed")
 		check.Equal(t, p.polls(c).Status, "PENDING", "the changed checkout")
 	}, january)

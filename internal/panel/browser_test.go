@@ -7,7 +7,7 @@ package panel_test
 //		b := s.browser(t)
 //		b.signIn(s.OwnerEmail)
 //		b.open("/accounts")                    // a path of the server
-//		b.follow("Acme Retail You are here")    // a link or button that loads a page
+//		b.follow("Acme Retail Member Current")  // a link or button that loads a page
 //		b.fill("E-mail address", "a@b.example") // a field by its label
 //		b.check("Orders: read-only")           // a check box or radio button
 //		b.choose("Expires", "In 90 days")      // an option of a select

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,9 +44,12 @@ type checkoutPage struct {
 	// Partner is the account that charges.
 	Partner, Address string
 	Shown            []shownItem
-	// Today is the sum of what the approval charges, and Credit reports whether it is in the merchant's favor.
-	Today  billing.Money
-	Credit bool
+	// Total is the sum of what the approval charges, and Today its amount without a sign. Credit reports whether it is
+	// in the merchant's favor.
+	Total, Today billing.Money
+	Credit       bool
+	// Was is the total on the old page that the visitor answered, nil if it is the same or unknown.
+	Was *billing.Money
 	// ReviewedAt and Digest are what the visitor saw (billing.Reviewed), in the form.
 	ReviewedAt, Digest string
 	// RedirectURL is where the browser goes after the approval, and Host its host.
@@ -138,7 +142,7 @@ func (h *checkoutHandler) show(q *request, status int, found billing.Review, lat
 		Review: found, State: stateOf(found), Badge: checkoutLooks[stateOf(found)], Form: "new", Address: c.Path(),
 		ReviewedAt: found.At.Format(time.RFC3339), Digest: hex.EncodeToString(found.Seen().Digest),
 		RedirectURL: c.Items[0].RedirectURL, Host: hostOf(c.Items[0].RedirectURL), Late: late, Outdated: outdated,
-		Subscriptions: q.address(subscriptionsPath), Today: billing.Money{Currency: billing.Currency},
+		Subscriptions: q.address(subscriptionsPath), Total: billing.Money{Currency: billing.Currency},
 	}
 	if !slices.ContainsFunc(found.Items, func(item billing.ReviewedItem) bool { return item.Before == nil }) {
 		shown.Form = "change"
@@ -147,11 +151,15 @@ func (h *checkoutHandler) show(q *request, status int, found billing.Review, lat
 		one := describeItem(q, item)
 		shown.Shown = append(shown.Shown, one)
 		shown.Partner, shown.Blocked = item.Partner, shown.Blocked || one.Problem != ""
-		shown.Today = shown.Today.Plus(one.Sum.Minor)
+		shown.Total = shown.Total.Plus(one.Sum.Minor)
 	}
-	shown.Credit = shown.Today.Minor < 0
+	shown.Today, shown.Credit = shown.Total, shown.Total.Minor < 0
 	if shown.Credit {
 		shown.Today.Minor = -shown.Today.Minor
+	}
+	if was, err := strconv.ParseInt(q.r.PostFormValue("total"), 10, 64); err == nil && outdated != "" &&
+		was != shown.Total.Minor {
+		shown.Was = &billing.Money{Minor: was, Currency: shown.Total.Currency}
 	}
 	if !found.MayAnswer {
 		var err error

@@ -42,13 +42,13 @@ func TestInvite(t *testing.T) {
 		owner.submit(wrong, "Invite", sent...).wants(http.StatusUnprocessableEntity,
 			"This form was sent already.").lacks(link)
 		owner.get(s.page("/users")).wants(http.StatusOK,
-			"Acme US: Sales staff Invited · expires "+nextWeek()).lacks(link)
+			"Acme US: Sales staff Pending Invited · expires "+nextWeek()).lacks(link)
 		if page := s.visitor().get(link); page.status != http.StatusOK || !strings.Contains(page.body, "password") {
 			t.Errorf("the link: got %d %s, want 200 that asks for a password", page.status, page.text())
 		}
 		at := personAt(t, owner.get(s.page("/users")), "Dora Dahl")
 		person := owner.get(at)
-		person.wants(http.StatusOK, "Dora Dahl Invited").wants(http.StatusOK, "the invitation expires on")
+		person.wants(http.StatusOK, "Dora Dahl Pending").wants(http.StatusOK, "the invitation expires on")
 		owner.submit(person, "Resend invitation").wants(http.StatusOK, "Send this link to Dora Dahl, who uses it to set a password.")
 		owner.submit(person, "Resend invitation").wants(http.StatusConflict,
 			"This form was sent already.").lacks("lkl_")
@@ -58,12 +58,12 @@ func TestInvite(t *testing.T) {
 		owner.submit(list, "Resend invitation").wants(http.StatusOK,
 			"Send this link to Dora Dahl, who uses it to set a password.")
 		s.expireLinks()
-		owner.get(at).wants(http.StatusOK, "Dora Dahl Invitation expired").wants(http.StatusOK,
+		owner.get(at).wants(http.StatusOK, "Dora Dahl Pending").wants(http.StatusOK,
 			"the invitation expired on").lacks("Withdraw invitation")
 		owner.get(linkCalled(t, owner.get(at), "Remove from the account")).wants(http.StatusOK,
 			"Remove Dora Dahl from Acme Retail?").lacks("Withdraw")
 		list = owner.get(s.page("/users?status=pending")).wants(http.StatusOK,
-			"Acme US: Sales staff Invitation expired")
+			"Acme US: Sales staff Pending Invitation expired")
 		again := owner.submit(list, "Resend the invitation of Dora Dahl").wants(http.StatusOK,
 			"Send this link to Dora Dahl, who uses it to set a password.")
 		_, link, _ = strings.Cut(again.text(), s.URL)

@@ -17,6 +17,14 @@ var locales = []locale{
 	{"ko", "한국어"}, {"ja", "日本語"}, {"zh-CN", "简体中文"}, {"zh-TW", "繁體中文"},
 }
 
+// languageName returns the name of the language with a tag, or the tag itself if forms do not offer it.
+func languageName(tag string) string {
+	if i := slices.IndexFunc(locales, func(l locale) bool { return l.Tag == tag }); i >= 0 {
+		return locales[i].Name
+	}
+	return tag
+}
+
 // Locales returns the languages to choose from. If the user has another one, it is the first choice, so that saving the
 // form does not change it.
 func (f *form) Locales() []locale {

@@ -84,6 +84,15 @@ func (m messages) count(key string, n int, pairs ...any) (string, error) {
 	return m.text(key+form, append(pairs, "n", n)...)
 }
 
+// list joins texts to a list in a sentence: "A", "A and B", "A, B and C".
+func (m messages) list(all []string) (string, error) {
+	if len(all) < 2 {
+		return strings.Join(all, ""), nil
+	}
+	last := len(all) - 1
+	return m.text("and", "list", strings.Join(all[:last], ", "), "last", all[last])
+}
+
 // text returns a message for the visitor. A missing message shows its key; a test checks that every key in the code
 // has a message.
 func (q *request) text(key string, pairs ...any) string {

@@ -98,6 +98,7 @@ func TestSwitchingAccounts(t *testing.T) {
 		v := s.visitor()
 		v.post("/signin", "email", "both@agency.example", "password", s.known("both@agency.example")).goes("/accounts")
 		page := v.get("/accounts").wants(http.StatusOK, "You can switch at any time.")
+		v.get(s.page("/stores")).wants(http.StatusOK, "You are not a member of any store of this account.")
 		first := v.cookie(session)
 		away := v.get("/accounts/"+other+"/stores?after=").wants(http.StatusConflict,
 			"You are signed in to Acme Retail. This page belongs to Blue Bicycles.")
@@ -112,7 +113,7 @@ func TestSwitchingAccounts(t *testing.T) {
 		old := s.visitor()
 		old.keep(session, first)
 		old.get("/accounts").goes("/signin?next=%2Faccounts")
-		v.submit(page, "Acme Retail You are here").goes("/accounts/" + s.Account + "/")
+		v.submit(page, "Acme Retail Member Current").goes("/accounts/" + s.Account + "/")
 		v.post("/accounts", "account", "0b2c1a6e-0000-4f4e-9c1f-0a1f4f4b7a01").wants(http.StatusNotFound,
 			"You are not in this account.")
 		v.post("/accounts/"+other+"/stores").wants(http.StatusMethodNotAllowed, "Method not allowed")

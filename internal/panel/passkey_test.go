@@ -157,7 +157,7 @@ func TestNoPasskeysUnderANumber(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		s.visitor().get("/signin").wants(http.StatusOK, "Sign in").lacks("passkey")
 		v := s.signedIn(s.OwnerEmail)
-		v.get("/profile/security").wants(http.StatusOK, "Passkeys need a host name").lacks("Add a passkey")
+		v.get("/profile/security").wants(http.StatusOK, "Passkeys are not available here").lacks("Add a passkey")
 		v.post("/profile/security/passkeys/new").wants(http.StatusNotFound,
 			"Passkeys do not work on a server that is reached by an IP address")
 		s.visitor().post("/signin/passkey/options").wants(http.StatusNotFound,
@@ -230,7 +230,7 @@ func TestProviderInBrowser(t *testing.T) {
 		b.follow("Sign in with Example ID")
 		b.follow("Cancel")
 		b.see("You did not sign in")
-		b.follow("To the sign-in page")
+		b.follow("Back to sign in")
 		b.follow("Sign in with Example ID")
 		b.fill("Your address", "stranger@elsewhere.example")
 		b.follow("That is me")
@@ -245,6 +245,7 @@ func TestProviderInBrowser(t *testing.T) {
 		b.inspect("linking")
 		b.follow("Go to Example ID")
 		b.see("The identity was linked.")
+		b.see("Example ID · Linked")
 		b.inspect("security-linked")
 		b.signOut()
 		b.open("/signin?next=/accounts")

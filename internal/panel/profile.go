@@ -128,8 +128,10 @@ func browserName(q *request, s user.Session) string {
 	switch {
 	case browser == "" && system == "":
 		return q.text("sessions.unknown")
-	case browser == "" || system == "":
-		return browser + system
+	case system == "":
+		return browser
+	case browser == "":
+		browser = q.text("sessions.unknown")
 	}
 	return q.text("sessions.on", "browser", browser, "system", system)
 }

@@ -64,7 +64,7 @@ func TestSessionsOfOneself(t *testing.T) {
 		v.post("/profile/sessions", "session", ids[0]).goes("/profile").notes("sessions_ended", 1)
 		third.get("/profile").goes("/signin?next=%2Fprofile")
 		second.get("/profile").wants(http.StatusOK, "Current session")
-		others := v.open("/profile").wants(http.StatusOK, "This signs out 1 session")
+		others := v.open("/profile").wants(http.StatusOK, "Your other sessions 1 session")
 		others.wants(http.StatusOK, "Also revoke the session that the operator started")
 		v.submit(others, "Revoke all other sessions").goes("/profile").notes("sessions_ended", 1)
 		second.get("/profile").goes("/signin?next=%2Fprofile")

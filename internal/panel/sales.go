@@ -214,7 +214,7 @@ const revenueMonths = 12
 // revenuePage is the data of the page about the revenue.
 type revenuePage struct {
 	Chart revenueChart
-	// Newest are the months of the chart, newest first.
+	// Newest are the months of the chart that have charges, newest first.
 	Newest []revenueBar
 	Total  billing.Money
 }
@@ -245,7 +245,7 @@ func (h *salesHandler) revenue(q *request) error {
 		months = append(months, sum)
 	}
 	shown.Chart = revenueChartOf(months)
-	shown.Newest = slices.Clone(shown.Chart.Bars)
+	shown.Newest = slices.DeleteFunc(slices.Clone(shown.Chart.Bars), func(b revenueBar) bool { return b.Charges == 0 })
 	slices.Reverse(shown.Newest)
 	return revenueTemplate.show(q, http.StatusOK, shown)
 }

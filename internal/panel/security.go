@@ -40,8 +40,9 @@ type securityPage struct {
 	signin.Security
 
 	Methods signInMethods
-	// Works reports whether a passkey signs in on this server.
+	// Works reports whether a passkey signs in on this server, and At returns the provider of an identity.
 	Works func(signin.Passkey) bool
+	At    func(signin.Identity) string
 	// HasTOTP reports whether the user has an authenticator app.
 	HasTOTP bool
 	// Renaming is the passkey whose new name is invalid, and Form holds the submitted name.
@@ -61,11 +62,19 @@ func (h *securityHandler) show(q *request, status int, shown securityPage) error
 		return err
 	}
 	shown.Security, shown.Methods, shown.HasTOTP = all, methodsOf(h.signIn), !all.TOTPSince.IsZero()
-	shown.Works = h.signIn.PasskeyWorks
+	shown.Works, shown.At = h.signIn.PasskeyWorks, h.providerOf
 	if shown.Form == nil {
 		shown.Form = newForm("name")
 	}
 	return securityTemplate.show(q, status, shown)
+}
+
+// providerOf returns the name of the provider of an identity, or its issuer if it is not the configured provider.
+func (h *securityHandler) providerOf(i signin.Identity) string {
+	if p := h.signIn.Provider; p != nil && p.Issuer() == i.Issuer {
+		return p.Name()
+	}
+	return i.Issuer
 }
 
 // newApp starts to add an authenticator app.

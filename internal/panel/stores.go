@@ -39,8 +39,10 @@ type storesPage struct {
 	Next string
 	// New is the address of the form that adds a store, empty if the visitor may not.
 	New string
-	// Contacts are the users who can add the visitor to a store.
+	// Contacts are the users who can add the visitor to a store, if the visitor has access to none. Inactive reports
+	// whether the visitor is a member of one, and deactivated there.
 	Contacts []contact
+	Inactive bool
 }
 
 // storeRow is a store of the list. Pages are those of the store that the visitor may open.
@@ -74,6 +76,11 @@ func (h *storeHandler) list(q *request) error {
 		shown.New = q.address(newStorePath)
 	} else if len(shown.Rows) == 0 {
 		shown.Contacts = contactsOf(q, h.users)
+		n, err := h.users.CountOwnPlaces(q.r.Context(), q.by)
+		if err != nil {
+			return err
+		}
+		shown.Inactive = n > 0
 	}
 	return storesTemplate.show(q, http.StatusOK, shown)
 }

@@ -19,16 +19,16 @@ func TestStores(t *testing.T) {
 		added := owner.submit(form, "Add store", "name", " Acme <Asia> ")
 		tokens := owner.get(added.header.Get("Location"))
 		tokens.wants(http.StatusOK, "The store Acme <Asia> was added.").wants(http.StatusOK,
-			"API tokens of Acme <Asia>")
+			"Tokens for the APIs of Acme <Asia> only.")
 		owner.submit(form, "Add store", "name", "Acme Asia").wants(http.StatusUnprocessableEntity,
 			"This form was sent already.")
 		settings := owner.get(linkCalled(t, tokens, "Settings"))
-		settings.wants(http.StatusOK, "Settings of Acme <Asia>").wants(http.StatusOK, "Owner "+s.OwnerEmail)
+		settings.wants(http.StatusOK, "Acme <Asia> API tokens Users Settings").wants(http.StatusOK, "Owner "+s.OwnerEmail)
 		at := path(settings.url)
 		owner.submit(settings, "Rename", "name", "two\nlines").refuses("name")
 		owner.submit(settings, "Rename", "name", "Acme Japan").goes(at).notes("store_renamed", 1)
-		renamed := owner.get(at).wants(http.StatusOK, "Settings of Acme Japan").lacks("Asia")
-		owner.get(linkCalled(t, renamed, "Users")).wants(http.StatusOK, "Users of Acme Japan").wants(http.StatusOK,
+		renamed := owner.get(at).wants(http.StatusOK, "Acme Japan API tokens Users Settings").lacks("Asia")
+		owner.get(linkCalled(t, renamed, "Users")).wants(http.StatusOK, "All users of Acme Japan").wants(http.StatusOK,
 			s.OwnerEmail)
 		owner.get(s.page("/stores")).wants(http.StatusOK, "Acme Japan").lacks("Asia")
 		owner.get(strings.TrimSuffix(at, "/settings")).goes(strings.TrimSuffix(at, "settings") + "tokens")
@@ -56,13 +56,14 @@ func TestSwitchStores(t *testing.T) {
 		}
 		clerk := s.signedIn(chloe)
 		page := clerk.get(s.page("/stores/acme1us/users"))
-		clerk.get(linkCalled(t, page, "Acme EU")).wants(http.StatusOK, "API tokens of Acme EU")
+		clerk.get(linkCalled(t, page, "Acme EU")).wants(http.StatusOK, "Tokens for the APIs of Acme EU only.")
 		settings := clerk.get(linkCalled(t, page, "Settings"))
-		settings.wants(http.StatusOK, "Settings of Acme US").lacks("Rename").lacks("API tokens")
+		settings.wants(http.StatusOK, "Acme US Users Settings").lacks("Rename").lacks("API tokens")
 		clerk.get(s.page("/stores/acme2eu/settings")).wants(http.StatusOK, "acme2eu").lacks("Owner")
 		clerk.get(s.page("/stores")).lacks("Add store")
 		clerk.get(s.page("/stores/new")).wants(http.StatusForbidden, s.OwnerEmail)
 		stranger := s.signedIn(ben)
+		stranger.get(s.page("/stores")).wants(http.StatusOK, "You are deactivated in every store that you belong to.")
 		before := s.contents()
 		clerk.post(s.page("/stores/new"), "name", "Mine").wants(http.StatusForbidden, "")
 		clerk.post(s.page("/stores/acme1us/settings"), "name", "Mine").wants(http.StatusForbidden, "")

@@ -184,6 +184,9 @@ type subscriptionPage struct {
 	Terms   []shownTerm
 	Charges []shownCharge
 	Pages   pageLinks
+	// Pending is the sum of the Open charges that are not invoiced yet.
+	Pending billing.Money
+	Open    int
 }
 
 func (h *subscriptionHandler) page(q *request) error {
@@ -197,6 +200,12 @@ func (h *subscriptionHandler) page(q *request) error {
 		return err
 	}
 	shown := subscriptionPage{List: q.address(subscriptionsPath), One: one, Pages: pageLinksOf(q, found)}
+	pending, n, err := h.billing.SumCharges(q.r.Context(), q.by,
+		billing.ChargeFilter{SubscriptionID: &one.ID, Status: billing.ChargePending})
+	if err != nil {
+		return err
+	}
+	shown.Pending, shown.Open = pending, int(n)
 	for i := len(one.Terms) - 1; i >= 0; i-- {
 		shown.Terms = append(shown.Terms, describeTerm(q, one.Terms[i]))
 	}
@@ -214,7 +223,7 @@ type subscriptionCancelPage struct {
 	// either case, and Cancelled whether that is chosen already.
 	LastDay           time.Time
 	AtOnce, Cancelled bool
-	// Credits are what an immediate end credits.
+	// Credits are what an immediate end credits, with positive amounts.
 	Credits []shownCharge
 }
 
@@ -234,6 +243,7 @@ func (h *subscriptionHandler) confirmCancel(q *request) error {
 	shown := subscriptionCancelPage{List: q.address(subscriptionsPath), One: one, Cancelled: !one.CancelAt.IsZero(),
 		LastDay: later.CancelledAt, AtOnce: !later.CancelAt.After(now)}
 	for _, c := range billing.Cancel(one.Subscription, true, now).Added {
+		c.Amount.Minor = -c.Amount.Minor
 		shown.Credits = append(shown.Credits, describeCharge(q, c))
 	}
 	return subscriptionCancelTemplate.show(q, http.StatusOK, shown)

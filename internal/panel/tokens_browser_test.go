@@ -201,7 +201,7 @@ func TestSecretsAreShownOnce(t *testing.T) {
 			b.click("Copy the client ID") // so that leaving does not ask for confirmation
 			b.see("Copied.")
 			after()
-			b.see("API tokens of Acme US")
+			b.see("Tokens for the APIs of Acme US only.")
 			b.see("Store token " + name)
 			for _, secret := range []string{access, credential(t, content, "CLIENT SECRET")} {
 				if strings.Contains(evaluate[string](b, "document.documentElement.outerHTML"), secret) {

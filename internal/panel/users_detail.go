@@ -81,9 +81,9 @@ func (h *userHandler) show(q *request, status int, p user.Profile, details, add 
 		return userTemplate.show(q, status, shown)
 	}
 	shown.MayDeactivate = byHand && shown.MayRemove
-	// The account's owner reclaims stores on their own page.
-	ownsAll := q.by.OwnsAccount(q.by.AccountID)
-	shown.MayGive = user.MayTransfer(q.by) == nil && (ownsAll || q.by.OwnsAStore() && !shown.You)
+	if shown.MayGive, err = h.mayGive(q, p); err != nil {
+		return err
+	}
 	if _, denied := mayInvite(q, p); denied == nil && !shown.You {
 		shown.InviteForm = h.forms.New()
 	}
@@ -103,6 +103,20 @@ func (h *userHandler) show(q *request, status int, p user.Profile, details, add 
 		shown.Add = add
 	}
 	return userTemplate.show(q, status, shown)
+}
+
+// mayGive reports whether the visitor may transfer ownership to the user. They may take back stores, if they own the
+// account and another user owns one.
+func (h *userHandler) mayGive(q *request, p user.Profile) (bool, error) {
+	ownsAll := q.by.OwnsAccount(q.by.AccountID)
+	if user.MayTransfer(q.by) != nil || !ownsAll && !q.by.OwnsAStore() {
+		return false, nil
+	}
+	if p.ID != q.by.ID {
+		return true, nil
+	}
+	others, err := storesWhere(q, h.accounts, func(s account.Store) bool { return ownsAll && s.OwnerID != p.ID })
+	return len(others) > 0, err
 }
 
 // storesToAdd returns the stores to which the visitor may add the user and which the user is not in.
@@ -144,6 +158,9 @@ func changed(f *form, field, was string) *string {
 	return &text
 }
 
+// noRole is the choice of no permissions in the form that adds a user to a store.
+const noRole = "none"
+
 // addToStore adds a user to another store.
 func (h *userHandler) addToStore(q *request) error {
 	p, err := profileOf(q, h.users)
@@ -154,8 +171,14 @@ func (h *userHandler) addToStore(q *request) error {
 	if err != nil {
 		return err
 	}
-	grant := user.StoreGrant{Store: account.StoreRef{Hash: f.Value("stores")}, Permissions: roleOf(q, f, "role",
-		"role")}
+	grant := user.StoreGrant{Store: account.StoreRef{Hash: f.Value("stores")}}
+	switch f.Value("role") {
+	case noRole:
+	case "":
+		f.addError("role", q.text("place.choose_role_first"))
+	default:
+		grant.Permissions = roleOf(q, f, "role", "role")
+	}
 	if f.Refused() {
 		return h.show(q, http.StatusUnprocessableEntity, p, detailsForm(p), f)
 	}

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -46,14 +47,11 @@ type userListPage struct {
 	Total  int64
 	Rows   []userRow
 	Pages  pageLinks
-	// All reports whether the visitor may see all users of the account.
-	All bool
+	// All reports whether the visitor may see all users of the account, and External whether one of those shown has an
+	// external ID.
+	All, External bool
 	// Invite is the address of the form that invites a user, empty if the visitor may not.
 	Invite string
-	// Policies are the off-boarding policies that the visitor can choose, of which Policy is the account's. They are
-	// empty if the visitor may not.
-	Policies []account.OffboardingPolicy
-	Policy   account.OffboardingPolicy
 	// Provisioning is the address of the page about identity providers, empty if the visitor may not see it.
 	Provisioning string
 }
@@ -71,11 +69,12 @@ type userRow struct {
 	// Places are the first of the user's stores, and More is the number of the others.
 	Places []user.StorePlace
 	More   int
-	// Status is the key of a message. InvitedUntil is the day on which the user's invitation expires, empty if there is
-	// none or it has expired.
+	// Status and Note are keys of messages: the status in the account, or in the store whose users are listed, and what
+	// else there is to know about it, which may be empty. InvitedUntil is the day on which the user's invitation
+	// expires, empty if there is none or it has expired.
 	// LastSignIn is zero if the user never signed in.
-	Status, InvitedUntil string
-	LastSignIn           time.Time
+	Status, Note, InvitedUntil string
+	LastSignIn                 time.Time
 	// InviteForm is the ID of the form that invites the user again, empty if the visitor may not. MayRemove reports
 	// whether the visitor may remove the user from the account, and MayDeactivate whether they may deactivate them.
 	InviteForm               string
@@ -83,7 +82,13 @@ type userRow struct {
 }
 
 // Resend reports whether the row offers to send an invitation that has expired again.
-func (r userRow) Resend() bool { return r.Status == "expired" && r.InviteForm != "" }
+func (r userRow) Resend() bool { return r.Note == "expired" && r.InviteForm != "" }
+
+// longName is the length from which on the list may shorten a name, in characters.
+const longName = 30
+
+// Long reports whether the list may shorten the name.
+func (r userRow) Long() bool { return utf8.RuneCountInString(r.Name) > longName }
 
 // Others returns the number of stores that the row does not show beside the first one.
 func (r userRow) Others() int { return len(r.Places) + r.More - 1 }
@@ -92,11 +97,8 @@ func (r userRow) Others() int { return len(r.Places) + r.More - 1 }
 func (h *userHandler) list(q *request) error {
 	denied := user.MayListAll(q.by)
 	if denied == nil {
-		shown := userListPage{Here: q.address("/users"), All: true, Provisioning: q.address(provisioningPath)}
-		if membership.MaySetOffboardingPolicy(q.by) == nil {
-			shown.Policies, shown.Policy = account.OffboardingPolicies(), q.account.Offboarding
-		}
-		return h.showList(q, shown, user.Filter{})
+		return h.showList(q, userListPage{Here: q.address("/users"), All: true,
+			Provisioning: q.address(provisioningPath)}, user.Filter{})
 	}
 	if !q.by.MaySomewhere(auth.ManageUsers) {
 		return denied
@@ -159,10 +161,11 @@ func (h *userHandler) showList(q *request, p userListPage, f user.Filter) error 
 	if err != nil {
 		return err
 	}
-	p.Columns = p.State.columns(q, p.All, p.Store != nil, p.Total <= user.MaxSorted)
 	if p.Rows, err = h.rows(q, p, users); err != nil {
 		return err
 	}
+	p.External = slices.ContainsFunc(p.Rows, func(r userRow) bool { return r.ExternalID != "" })
+	p.Columns = p.State.columns(q, p.External, p.Store != nil, p.Total <= user.MaxSorted)
 	return userListTemplate.show(q, http.StatusOK, p)
 }
 
@@ -227,14 +230,13 @@ func (h *userHandler) rows(q *request, p userListPage, users []user.User) ([]use
 		if p.All {
 			row.ExternalID, row.Provisioned = u.ExternalID, u.Provisioned()
 		}
-		row.Status, row.LastSignIn = statusOf(row.Places, row.AccountOwner)
-		if standing := u.Standing(); standing != user.StandingActive {
-			row.Status = string(standing)
-		}
-		if l, there := invitations[u.ID]; there {
-			row.Status = "expired"
-			if q.now().Before(l.ExpiresAt) {
-				row.Status, row.InvitedUntil = "invited", q.shortDay(l.ExpiresAt)
+		row.setStatus(u.Standing(), p.Store != nil)
+		if row.Status == string(user.StandingPending) {
+			row.Note = "not_invited"
+			if l, there := invitations[u.ID]; there && q.now().Before(l.ExpiresAt) {
+				row.Note, row.InvitedUntil = "invited", q.shortDay(l.ExpiresAt)
+			} else if there {
+				row.Note = "expired"
 			}
 		}
 		h.offer(q, &row, u)
@@ -286,24 +288,25 @@ func (h *userHandler) places(q *request, in *account.Store, ids []uuid.UUID) (ma
 	return places, counts, err
 }
 
-// statusOf returns the key of the status over the given stores, and the time of the last sign-in.
-func statusOf(places []user.StorePlace, accountOwner bool) (status string, last time.Time) {
-	status = "none"
-	for _, p := range places {
-		if p.LastLoginAt.After(last) {
-			last = p.LastLoginAt
+// setStatus sets the status, by the user's standing in the account and by the places, which are one in a list of a
+// store's users. It also sets the time of the last sign-in.
+func (r *userRow) setStatus(standing user.Standing, ofStore bool) {
+	active, access := false, r.AccountOwner
+	for _, p := range r.Places {
+		if p.LastLoginAt.After(r.LastSignIn) {
+			r.LastSignIn = p.LastLoginAt
 		}
-		switch {
-		case p.Status == user.Active && len(p.Permissions) > 0:
-			status = "active"
-		case p.Status == user.Active && status != "active":
-			status = "no_access"
-		case status == "none":
-			status = "inactive"
-		}
+		active = active || p.Status == user.Active
+		access = access || p.Status == user.Active && len(p.Permissions) > 0
 	}
-	if accountOwner {
-		status = "active"
+	r.Status = string(standing)
+	switch {
+	case standing != user.StandingActive || access:
+	case active || len(r.Places) == 0:
+		r.Note = "no_access"
+	case ofStore:
+		r.Status = "inactive"
+	default:
+		r.Note = "inactive"
 	}
-	return status, last
 }

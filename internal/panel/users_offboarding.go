@@ -33,7 +33,7 @@ func (h *offboardingHandler) setPolicy(q *request) error {
 	if err != nil {
 		return err
 	}
-	return q.redirectWithNotice(q.address("/users"), noticeOf("offboarding_saved", ""))
+	return q.redirectWithNotice(q.address(provisioningPath), noticeOf("offboarding_saved", ""))
 }
 
 // reactivate makes a deactivated user active again.

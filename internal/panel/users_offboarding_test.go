@@ -10,10 +10,10 @@ import (
 	"latchkey/internal/test/check"
 )
 
-// setPolicy sets the account's off-boarding policy with the form on the list of users.
+// setPolicy sets the account's off-boarding policy with the form on the page about provisioning.
 func (v *visitor) setPolicy(s *server, policy string) {
 	v.t.Helper()
-	at := s.page("/users")
+	at := s.page("/users/provisioning")
 	v.submit(v.get(at), "Save", "policy", policy).goes(at).notes("offboarding_saved", 1)
 }
 
@@ -79,7 +79,7 @@ func TestDeactivateFromTheAccount(t *testing.T) {
 		clerk, owner := clerkOfEU(s), s.signedIn(s.OwnerEmail)
 		at := personAt(t, owner.get(s.page("/users")), "Chloé Caron")
 		list := s.page("/stores/acme2eu/users")
-		clerk.get(list).wants(http.StatusOK, "Users of Acme EU")
+		clerk.get(list).wants(http.StatusOK, "All users of Acme EU")
 		owner.submit(owner.get(at+"/deactivate").wants(http.StatusOK, "They are signed out of 1 session"),
 			"Deactivate").goes(at).notes("person_deactivated", 1)
 		if r := clerk.get(list); r.status != http.StatusSeeOther {
@@ -95,7 +95,7 @@ func TestDeactivateFromTheAccount(t *testing.T) {
 		owner.submit(page, "Reactivate").goes(at).notes("person_reactivated", 1)
 		owner.get(at).wants(http.StatusOK, "Acme EU").lacks("Deactivated")
 		s.age(time.Minute)
-		clerkOfEU(s).get(list).wants(http.StatusOK, "Users of Acme EU")
+		clerkOfEU(s).get(list).wants(http.StatusOK, "All users of Acme EU")
 		owner.get(s.page("/audit")).wants(http.StatusOK, "deactivated Chloé Caron").wants(http.StatusOK,
 			"reactivated Chloé Caron")
 	})

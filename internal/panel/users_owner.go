@@ -26,10 +26,26 @@ type ownerPage struct {
 	Person user.Profile
 	Name   string
 	In     string
+	// You reports whether the user is the visitor, who takes ownership.
+	You bool
 	// Account reports whether the account can be transferred, and Stores lists the stores that can.
 	Account bool
 	Stores  []account.Store
 	Form    *form
+}
+
+// Chosen returns the choice that is selected: the one that was sent, or the only one.
+func (p ownerPage) Chosen() string {
+	what := p.Form.Value("what")
+	switch {
+	case what != "" || p.Form.Refused():
+		return what
+	case p.Account && len(p.Stores) == 0:
+		return theAccount
+	case !p.Account && len(p.Stores) == 1:
+		return p.Stores[0].Hash
+	}
+	return ""
 }
 
 // theAccount is the choice of the account itself. No store hash contains this character.
@@ -47,7 +63,7 @@ func (h *ownerHandler) show(q *request, status int, p user.Profile, f *form) err
 	if err := user.MayTransfer(q.by); err != nil {
 		return err
 	}
-	shown := ownerPage{Person: p, Name: fullName(p.User), In: q.address("/users"),
+	shown := ownerPage{Person: p, Name: fullName(p.User), In: q.address("/users"), You: p.ID == q.by.ID,
 		Account: q.by.OwnsAccount(q.by.AccountID) && q.account.OwnerID != p.ID, Form: f}
 	var err error
 	shown.Stores, err = storesWhere(q, h.accounts, func(s account.Store) bool {

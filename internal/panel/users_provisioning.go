@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/internal/account"
 	"latchkey/internal/directory"
 	"latchkey/internal/membership"
 	"latchkey/internal/scope"
@@ -39,8 +40,14 @@ type provisioningPage struct {
 	// NewToken is the address of the form that creates an API token for an identity provider, empty if the visitor may
 	// not create one.
 	NewToken string
-	// Requests has the last request, or none. Failed are the last failed ones, newest first.
-	Requests, Failed []providerRequest
+	// Last is the last request, nil if there is none. Failed are the last failed ones, newest first.
+	Last   *providerRequest
+	Failed []providerRequest
+	// Policies are the off-boarding policies, of which Policy is the account's. MaySetPolicy reports whether the visitor
+	// may choose one.
+	Policies     []account.OffboardingPolicy
+	Policy       account.OffboardingPolicy
+	MaySetPolicy bool
 }
 
 // providerRequest is a request of an identity provider. Token is the address of its API token's page, empty if the
@@ -51,6 +58,9 @@ type providerRequest struct {
 	Token string
 }
 
+// StatusText returns the words for the status.
+func (r providerRequest) StatusText() string { return http.StatusText(r.Status) }
+
 // Path returns what was requested, below the base URL.
 func (r providerRequest) Path() string { return "/" + r.Resource }
 
@@ -59,12 +69,14 @@ func (h *provisioningHandler) page(q *request) error {
 	if err != nil {
 		return err
 	}
-	shown := provisioningPage{In: q.address("/users"), BaseURL: directory.BaseURL(h.publicURL, q.by.AccountID)}
+	shown := provisioningPage{In: q.address("/users"), BaseURL: directory.BaseURL(h.publicURL, q.by.AccountID),
+		Policies: account.OffboardingPolicies(), Policy: q.account.Offboarding,
+		MaySetPolicy: membership.MaySetOffboardingPolicy(q.by) == nil}
 	if h.tokens.MayIssue(q.by, token.AccountOwner(q.account)) == nil {
 		shown.NewToken = q.address("/tokens/new?preset=" + scope.IdentityProvider)
 	}
 	if !last.At.IsZero() {
-		shown.Requests = append(shown.Requests, shownRequest(q, last))
+		shown.Last = new(shownRequest(q, last))
 	}
 	for _, r := range failed {
 		shown.Failed = append(shown.Failed, shownRequest(q, r))

@@ -104,7 +104,7 @@ func TestProvisioning(t *testing.T) {
 		s.scim(token, http.StatusOK, http.MethodGet, "/ServiceProviderConfig", "")
 		page = owner.until(at, "already has this e-mail address")
 		page.wants(http.StatusOK, "POST /Users "+ida).wants(http.StatusOK, "GET /ServiceProviderConfig")
-		page.wants(http.StatusOK, "409").wants(http.StatusOK, "Okta").lacks(token)
+		page.wants(http.StatusOK, "409 Conflict").wants(http.StatusOK, "Okta").lacks(token)
 		dbtest.NoSecrets(t, "the page", []byte(page.body))
 		if strings.Count(page.body, "<time datetime=") != 2 {
 			t.Errorf("page: got %d times, want one of each request", strings.Count(page.body, "<time datetime="))
@@ -112,7 +112,7 @@ func TestProvisioning(t *testing.T) {
 
 		clerk := clerkOfEU(s)
 		clerk.get(at).wants(http.StatusForbidden, "")
-		clerk.get(s.page("/stores/acme2eu/users")).wants(http.StatusOK, "Users of Acme EU").lacks(at)
+		clerk.get(s.page("/stores/acme2eu/users")).wants(http.StatusOK, "All users of Acme EU").lacks(at)
 		s.visitor().get(at).goes("/signin?next=" + strings.ReplaceAll(at, "/", "%2F"))
 	})
 }

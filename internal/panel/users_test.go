@@ -60,7 +60,7 @@ func TestPeople(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		owner := s.signedIn(s.OwnerEmail)
 		all := owner.get(s.page("/users"))
-		all.wants(http.StatusOK, "5 users")
+		all.wants(http.StatusOK, "5 users").lacks("External ID")
 		for _, text := range []string{"Ana Alvarez", ana, "Acme US: Custom permissions", "Acme EU: Store owner",
 			"Account owner", "Deactivated", "Never"} {
 			all.wants(http.StatusOK, text)
@@ -85,7 +85,7 @@ func TestPeopleFilteredAndSorted(t *testing.T) {
 			"-", "--format", "csv")
 		all := owner.get(s.page("/users"))
 		pending := owner.get(linkCalled(t, all, "Pending")).wants(http.StatusOK, "1 user found").lacks(ana)
-		pending.wants(http.StatusOK, "zoe@acme.example In no store Pending")
+		pending.wants(http.StatusOK, "zoe@acme.example In no store Pending Not invited yet")
 		owner.get(linkCalled(t, pending, "Deactivated")).wants(http.StatusOK, "No users match.")
 		owner.get(linkCalled(t, pending, "In no store")).wants(http.StatusOK, "zoe@acme.example").lacks(ana)
 		owner.get(s.page("/users?store=acme1us&status=active")).wants(http.StatusOK, ben).lacks(chloe)
@@ -160,7 +160,7 @@ func TestPeopleOfAClerk(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		clerk := clerkOfEU(s)
 		list := clerk.open(s.page("/users"))
-		list.wants(http.StatusOK, "Users of Acme EU").wants(http.StatusOK, ana).lacks(ben).lacks("Acme US")
+		list.wants(http.StatusOK, "All users of Acme EU").wants(http.StatusOK, ana).lacks(ben).lacks("Acme US")
 		shown := clerk.get(personAt(t, list, "Ana Alvarez"))
 		shown.wants(http.StatusOK,
 			"Stores that you can see").lacks("Acme US").lacks("Remove from the account").lacks("Details").lacks(
@@ -197,7 +197,7 @@ func TestPersonDetails(t *testing.T) {
 		saved := owner.submit(owner.get(at), "Save", "firstName", "Anna", "externalId", "hr-7")
 		saved.goes(at).notes("person_saved", 1)
 		owner.get(at).wants(http.StatusOK, "Anna Alvarez")
-		owner.get(s.page("/users")).wants(http.StatusOK, "hr-7")
+		owner.get(s.page("/users")).wants(http.StatusOK, "External ID").wants(http.StatusOK, "hr-7")
 		other := owner.get(personAt(t, list, "Ben Becker"))
 		owner.submit(other, "Save", "externalId", "hr-7").wants(http.StatusUnprocessableEntity,
 			"Another user in this account has this external id.")
@@ -216,7 +216,8 @@ func TestPlaces(t *testing.T) {
 		owner.submit(owner.get(at), "Add", "stores", "acme2eu", "role",
 			"SALES_STAFF").goes(at).notes("person_in_store", 1)
 		owner.get(at).wants(http.StatusOK, "Acme EU Sales staff Active")
-		owner.post(at+"/stores", "stores", "acme2eu").wants(http.StatusUnprocessableEntity,
+		owner.post(at+"/stores", "stores", "acme2eu").refuses("role")
+		owner.post(at+"/stores", "stores", "acme2eu", "role", "none").wants(http.StatusUnprocessableEntity,
 			"is already in the store Acme EU")
 		place := at + "/stores/acme2eu"
 		owner.post(place, "role", "nonsense").wants(http.StatusUnprocessableEntity,
@@ -244,8 +245,8 @@ func TestPlaces(t *testing.T) {
 		owner.get(place).wants(http.StatusNotFound, "not in the store")
 		self := personAt(t, owner.get(s.page("/users")), "Acme Owner")
 		owner.get(self).wants(http.StatusOK, "cannot be removed").lacks("Remove from the account")
-		// The owner reclaims the store there.
-		owner.get(linkCalled(t, owner.get(self), "Transfer ownership")).wants(http.StatusOK, "Acme EU")
+		// The owner reclaims the store there. The only choice is selected.
+		owner.get(linkCalled(t, owner.get(self), "Take ownership")).wants(http.StatusOK, "Acme EU").lacks("They get")
 		own := self + "/stores/acme1us"
 		owner.get(own).wants(http.StatusOK, "This user owns the store").lacks("Deactivate")
 		owner.post(own+"/status", "status", "INACTIVE").wants(http.StatusUnprocessableEntity,
@@ -363,11 +364,11 @@ func TestDeactivate(t *testing.T) {
 		clerk, owner := clerkOfEU(s), s.signedIn(s.OwnerEmail)
 		at := personAt(t, owner.get(s.page("/users")), "Chloé Caron") + "/stores/acme2eu"
 		list := s.page("/stores/acme2eu/users")
-		clerk.get(list).wants(http.StatusOK, "Users of Acme EU")
+		clerk.get(list).wants(http.StatusOK, "All users of Acme EU")
 		owner.submit(owner.get(at), "Deactivate").goes(at).notes("place_saved", 1)
 		clerk.get(list).wants(http.StatusNotFound, "no such store")
 		owner.submit(owner.get(at), "Reactivate").goes(at).notes("place_saved", 1)
-		clerk.get(list).wants(http.StatusOK, "Users of Acme EU")
+		clerk.get(list).wants(http.StatusOK, "All users of Acme EU")
 	})
 }
 

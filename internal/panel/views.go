@@ -172,6 +172,8 @@ func (v *views) functions() template.FuncMap {
 		"args":       arguments,
 		"join":       strings.Join,
 		"breakable":  breakable,
+		"list":       v.messages.list,
+		"language":   languageName,
 	}
 }
 

@@ -182,6 +182,13 @@ func (s *Service) CountUserPlaces(ctx context.Context, by *auth.Principal, userI
 	return s.repo.CountUserPlaces(ctx, by.AccountID, userIDs, visibleStores(by))
 }
 
+// CountOwnPlaces returns how many stores the principal's user is a member of,
+// including those where they are inactive.
+func (s *Service) CountOwnPlaces(ctx context.Context, by *auth.Principal) (int64, error) {
+	counts, err := s.repo.CountUserPlaces(ctx, by.AccountID, []uuid.UUID{by.ID}, nil)
+	return counts[by.ID], err
+}
+
 // visibleStores returns the stores whose users the principal may see, or nil
 // for all stores of the account.
 func visibleStores(by *auth.Principal) []uuid.UUID {
