@@ -306,7 +306,7 @@ func (r *userRow) setStatus(standing user.Standing, ofStore bool) {
 		r.Note = "no_access"
 	case ofStore:
 		r.Status = "inactive"
-	default:
+	case len(r.Places) > 1: // otherwise the store is marked
 		r.Note = "inactive"
 	}
 }
