@@ -60,7 +60,7 @@ func (s *Service) CreateCharge(ctx context.Context, by *auth.Principal, req Char
 	if err := faults.Err(); err != nil {
 		return Charge{}, false, err
 	}
-	writer := s.ownAuthor(by)
+	writer := ownAuthor(s.clock, by)
 	var made Charge
 	digest := digestOf("usage", req.Description, amount)
 	stored, replayed, err := s.repo.AddUsage(ctx, by.Actor(), by.AccountID, req.SubscriptionID, req.Key, digest,
@@ -140,7 +140,7 @@ func (s *Service) DeleteCharge(ctx context.Context, by *auth.Principal, req Dele
 	if err := checkText("reason", "A reason", req.Reason, 0, MaxText).Err(); err != nil {
 		return Charge{}, err
 	}
-	writer := s.ownAuthor(by)
+	writer := ownAuthor(s.clock, by)
 	var deleted Charge
 	_, _, err := s.repo.ChangeCharge(ctx, by.Actor(), by.AccountID, req.ID, "", nil,
 		func(_ time.Time, c Charge, _ Subscription, _ int64) (Changes, error) {
@@ -190,7 +190,7 @@ func (s *Service) CreditCharge(ctx context.Context, by *auth.Principal, req Cred
 	if err := faults.Err(); err != nil {
 		return Charge{}, false, err
 	}
-	writer := s.ownAuthor(by)
+	writer := ownAuthor(s.clock, by)
 	var made Charge
 	digest := digestOf("credit", req.ChargeID, req.Reason, amount)
 	stored, replayed, err := s.repo.ChangeCharge(ctx, by.Actor(), by.AccountID, req.ChargeID, req.Key, digest,

@@ -47,7 +47,7 @@ func (s *Service) Now(ctx context.Context) (time.Time, error) { return s.repo.No
 
 // authorOf returns the principal as the author of events in the logs of two accounts.
 func (s *Service) authorOf(ctx context.Context, by *auth.Principal) (author, error) {
-	a := s.ownAuthor(by)
+	a := ownAuthor(s.clock, by)
 	if by.Kind == auth.Operator {
 		return a, nil
 	}
@@ -57,9 +57,9 @@ func (s *Service) authorOf(ctx context.Context, by *auth.Principal) (author, err
 }
 
 // ownAuthor returns the principal as the author of events in the log of its own account.
-func (s *Service) ownAuthor(by *auth.Principal) author {
+func ownAuthor(now clock.Clock, by *auth.Principal) author {
 	a := author{actor: audit.ActorOf(by.Subject()), accountID: by.AccountID, requestID: by.Origin.RequestID,
-		at: s.clock.Timestamp()}
+		at: now.Timestamp()}
 	if by.Kind == auth.Operator {
 		a.accountID = uuid.Nil
 	}

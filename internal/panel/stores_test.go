@@ -23,7 +23,8 @@ func TestStores(t *testing.T) {
 		owner.submit(form, "Add store", "name", "Acme Asia").wants(http.StatusUnprocessableEntity,
 			"This form was sent already.")
 		settings := owner.get(linkCalled(t, tokens, "Settings"))
-		settings.wants(http.StatusOK, "Acme <Asia> API tokens Users Settings").wants(http.StatusOK, "Owner "+s.OwnerEmail)
+		settings.wants(http.StatusOK, "Acme <Asia> API tokens Users Settings").wants(http.StatusOK,
+			"Owner "+s.OwnerEmail)
 		at := path(settings.url)
 		owner.submit(settings, "Rename", "name", "two\nlines").refuses("name")
 		owner.submit(settings, "Rename", "name", "Acme Japan").goes(at).notes("store_renamed", 1)

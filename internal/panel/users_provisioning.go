@@ -43,8 +43,8 @@ type provisioningPage struct {
 	// Last is the last request, nil if there is none. Failed are the last failed ones, newest first.
 	Last   *providerRequest
 	Failed []providerRequest
-	// Policies are the off-boarding policies, of which Policy is the account's. MaySetPolicy reports whether the visitor
-	// may choose one.
+	// Policies are the off-boarding policies, of which Policy is the account's. MaySetPolicy reports whether the
+	// visitor may choose one.
 	Policies     []account.OffboardingPolicy
 	Policy       account.OffboardingPolicy
 	MaySetPolicy bool
