@@ -36,6 +36,9 @@ func everyCharacter(f func(text string)) {
 func folds(t *testing.T, address string) {
 	t.Helper()
 	folded := user.Fold(address)
+	if folded == address && norm.NFC.IsNormalString(address) && norm.NFD.IsNormalString(address) {
+		return
+	}
 	if again := user.Fold(folded); again != folded {
 		t.Errorf("Fold(Fold(%+q)): got %+q, want %+q", address, again, folded)
 	}

@@ -16,6 +16,9 @@ import (
 // Equal method, such as times, are compared by it. Equal returns whether they are equal.
 func Equal[T any](t testing.TB, got, want T, format string, args ...any) bool {
 	t.Helper()
+	if same(got, want) {
+		return true
+	}
 	diff := cmp.Diff(want, got, options...)
 	if diff == "" {
 		return true
@@ -26,6 +29,16 @@ func Equal[T any](t testing.TB, got, want T, format string, args ...any) bool {
 		return false
 	}
 	t.Errorf("%s: got the lines with +, want the lines with -\n%s", what, diff)
+	return false
+}
+
+// same reports whether the values are of a simple type and equal. Exhaustive tests compare millions of them, for which
+// cmp.Diff takes a minute.
+func same(got, want any) bool {
+	switch got.(type) {
+	case string, bool, int, int64:
+		return got == want
+	}
 	return false
 }
 

@@ -68,7 +68,7 @@ func Exec(t testing.TB, url, sqlite, postgres string) {
 
 // catalogue holds the queries that list a database's content.
 type catalogue struct {
-	// tables lists the names of all tables.
+	// tables lists the names of all tables, except for those of PostgreSQL whose files are empty, which have no rows.
 	tables string
 	// rows reads the rows of a table, each as one text.
 	rows string
@@ -77,7 +77,8 @@ type catalogue struct {
 var (
 	postgresCatalogue = catalogue{
 		tables: `SELECT format('%s', c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-			WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema' ORDER BY 1`,
+			WHERE c.relkind IN ('r', 'm') AND n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema'
+			AND pg_relation_size(c.oid) > 0 ORDER BY 1`,
 		rows: "SELECT row::text FROM %s AS row",
 	}
 	sqliteCatalogue = catalogue{
