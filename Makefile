@@ -15,8 +15,9 @@ WITHOUT_RACE := -race=false -d=checkptr=0
 RACE := -race $(foreach package,modernc.org/sqlite/lib modernc.org/libc latchkey/internal/secret/password/argon2id,\
 	-gcflags='$(package)=$(WITHOUT_RACE)')
 # The control panel starts no goroutines and shares nothing between requests. The packages that it calls are tested with the race
-# detector. So its own tests, most of which drive a browser, run without the detector, in half the time.
-PANEL := latchkey/internal/panel
+# detector. So its own tests, most of which drive a browser, run without the detector, in half the time. The checks of the
+# source and the language of SCIM have no goroutines either.
+UNRACED := latchkey/internal/panel latchkey/internal/test/arch latchkey/internal/scim
 # The slowest packages start first, so that none of them runs alone at the end.
 SLOWEST := ./internal/cli ./tools/bench ./internal/gormdb ./graph/apitest ./internal/signin ./internal/feed \
 	./internal/test/promises
@@ -82,15 +83,19 @@ passwords: ## Write the list of common passwords from the npm package of its loc
 
 # The race detector needs a C compiler, the audits of GraphQL over HTTP need Node, the benchmark's tests need wrk, and the control
 # panel's tests need Chromium. They save screenshots of the pages in tmp/screenshots.
-# `make lint` vets the code, so that compiling the tests need not.
+# `make lint` vets the code, so that compiling the tests need not. Programs that several packages start are built before, because
+# packages that are tested at the same time would each compile them.
 .PHONY: test
 test: ## Set up and run every test, on SQLite and on PostgreSQL
 	@tools/need gcc=gcc,libc6-dev initdb=postgresql node=nodejs npm=npm wrk=wrk pgbouncer=pgbouncer nginx=nginx caddy=caddy haproxy=haproxy \
 		curl=curl jq=jq python3=python3 chromium=chromium
 	@$(MAKE) --no-print-directory $(AUDITS:%=%/node_modules/.package-lock.json)
 	go build -o bin/ ./internal/test/db/cmd/testcluster ./tools/testsummary
-	bin/testcluster bin/testsummary -databases sqlite,postgres -beside 'go test -json -vet=off -count=1 -timeout 40m $(PANEL)' \
-		go test -json -vet=off $(RACE) -count=1 -timeout 40m $(SLOWEST) $$(go list ./... | grep -vx '$(PANEL)')
+	go build -ldflags='-s -w' -o bin/tested/ ./cmd/latchkey ./examples/webhooks
+	LATCHKEY_TEST_PROGRAMS=$(CURDIR)/bin/tested bin/testcluster bin/testsummary -databases sqlite,postgres \
+		-beside 'go test -json -vet=off -count=1 -timeout 40m $(UNRACED)' \
+		go test -json -vet=off $(RACE) -count=1 -timeout 40m $(SLOWEST) \
+		$$(go list ./... | grep -vxF "$$(printf '%s\n' $(UNRACED))")
 
 %/node_modules/.package-lock.json: %/package-lock.json
 	npm ci --no-audit --no-fund --prefix $*

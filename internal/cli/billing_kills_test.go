@@ -98,7 +98,7 @@ func TestBillingKilled(t *testing.T) {
 // startRun starts a billing run as a process.
 func (m *market) startRun(t *testing.T) *exec.Cmd {
 	t.Helper()
-	c := exec.Command("latchkey", "billing", "run")
+	c := exec.Command(program(t), "billing", "run")
 	c.Env = os.Environ()
 	for name, value := range m.env {
 		c.Env = append(c.Env, name+"="+value)

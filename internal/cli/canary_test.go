@@ -11,6 +11,7 @@ import (
 // Every server checks every server, including itself, and leaves no keys
 // behind.
 func TestCanary(t *testing.T) {
+	keepRace(t)
 	const unknown = "\nlatchkey_verifications_total{outcome=\"refused\",reason=\"unknown\"} 0\n"
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		env := environment(t, url)

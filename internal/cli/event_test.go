@@ -50,7 +50,7 @@ type follower struct {
 
 func follow(t *testing.T, env map[string]string, args ...string) follower {
 	t.Helper()
-	c := exec.CommandContext(t.Context(), "latchkey",
+	c := exec.CommandContext(t.Context(), program(t),
 		append([]string{"event", "list", "--account", acmeID, "--follow"}, args...)...)
 	c.Env = os.Environ()
 	for name, value := range env {

@@ -86,6 +86,7 @@ func (l *ledger) acknowledged() (issued, revoked int) {
 // revoked one does not, and the token limit is never exceeded
 // (docs/promises.md: 3).
 func TestKilled(t *testing.T) {
+	keepRace(t)
 	t.Run("sqlite", func(t *testing.T) {
 		survive(t, environment(t, dbtest.SQLiteURL(t)), func() {})
 	})

@@ -39,6 +39,7 @@ func TestCommandsThatCreateNoDatabase(t *testing.T) {
 
 // A lost database is not replaced by an empty one.
 func TestLostDatabase(t *testing.T) {
+	keepRace(t)
 	file := filepath.Join(t.TempDir(), "data.db")
 	env := map[string]string{"LATCHKEY_DATABASE_URL": "sqlite:" + file}
 	run(t, env, "migrate")

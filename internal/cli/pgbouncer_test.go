@@ -42,6 +42,7 @@ func (s *server) adminPage(t *testing.T, path string) string {
 // address for the feed, the feed works. Without it the server reports what is
 // missing and does not use its caches.
 func TestServeBehindPgbouncer(t *testing.T) {
+	keepRace(t)
 	direct := dbtest.PostgresDSN(t)
 	env := environment(t, dbtest.PgbouncerURL(t, direct))
 	run(t, env, "migrate")

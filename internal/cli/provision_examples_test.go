@@ -108,11 +108,17 @@ func TestExamplesProvision(t *testing.T) {
 	})
 }
 
-// programsFolder is the folder of programs, if they are built.
+// builtSetting is the environment variable with the folder of the programs, which make test builds for all packages.
+const builtSetting = "LATCHKEY_TEST_PROGRAMS"
+
+// programsFolder is the folder of programs, if they are built here.
 var programsFolder string
 
 // programs builds the program and the example receiver in Go, once for all tests, and returns their folder.
 var programs = sync.OnceValues(func() (folder string, err error) {
+	if built := os.Getenv(builtSetting); built != "" {
+		return built, nil
+	}
 	if programsFolder, err = os.MkdirTemp("", "latchkey-programs-"); err != nil {
 		return "", err
 	}
@@ -133,6 +139,34 @@ func useWithoutRace(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", folder+string(os.PathListSeparator)+os.Getenv("PATH"))
+}
+
+// raceDetector reports whether the tests run with the race detector.
+var raceDetector bool
+
+// raced are the tests that called keepRace.
+var raced = map[string]bool{}
+
+// keepRace makes the test start the program with the race detector, if it runs with it. It is for tests of what servers
+// do at the same time: they take requests while they start, stop, or lose something. The others start the program
+// without it.
+func keepRace(t *testing.T) {
+	t.Helper()
+	raced[t.Name()] = true
+}
+
+// program returns the program for a test to start.
+func program(t *testing.T) string {
+	t.Helper()
+	test, _, _ := strings.Cut(t.Name(), "/")
+	if !raceDetector || raced[test] {
+		return "latchkey"
+	}
+	folder, err := programs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(folder, "latchkey")
 }
 
 // provisionAndRemove provisions new users and removes them, each twice.

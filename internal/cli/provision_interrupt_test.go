@@ -28,7 +28,7 @@ func TestInterruptedProvisioning(t *testing.T) {
 		env := environment(t, url)
 		run(t, env, "apply", "-f", "../manifest/demo/demo.yaml")
 		report := filepath.Join(t.TempDir(), "failed.csv")
-		c := exec.CommandContext(t.Context(), "latchkey", "user", "provision", "--account", acmeID, "--file", "-",
+		c := exec.CommandContext(t.Context(), program(t), "user", "provision", "--account", acmeID, "--file", "-",
 			"--batch", "2", "--report", report)
 		c.Env = os.Environ()
 		for name, value := range env {

@@ -8,6 +8,7 @@ import (
 
 // A server that can read but not write is not ready, and reports the reason.
 func TestReadinessTriesToWrite(t *testing.T) {
+	keepRace(t)
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		s := serve(t, environment(t, url))
 		s.shows(t, "/readyz", `{"ready":true`)

@@ -171,6 +171,7 @@ func (r *replicas) watchAll(t *testing.T, token cachedToken) (end func(answered 
 // restart, and after a pause longer than their caches may be trusted
 // (docs/promises.md: 2).
 func TestEveryReplicaRefusesARevokedTokenWithinTheBound(t *testing.T) {
+	keepRace(t)
 	r := startReplicas(t)
 	live := r.issue(t)
 	for _, tc := range []struct {
@@ -345,6 +346,7 @@ func TestReceiptOutlivesRequestTimeout(t *testing.T) {
 
 // Errors of the feed's address are reported in the log and in readiness.
 func TestReadinessReportsFeedErrors(t *testing.T) {
+	keepRace(t)
 	env := environment(t, dbtest.PostgresDSN(t))
 	run(t, env, "migrate")
 	s := serve(t, env, "--feed-database", "postgres://someone:pass-word@127.0.0.1:1/latchkey")

@@ -21,6 +21,7 @@ import (
 // Restarting three servers one after the other behind HAProxy and nginx,
 // without retries, fails no request.
 func TestRollingRestartFailsNoRequest(t *testing.T) {
+	keepRace(t)
 	url := dbtest.PostgresDSN(t)
 	env := environment(t, url)
 	run(t, env, "migrate")

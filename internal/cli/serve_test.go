@@ -93,6 +93,7 @@ func TestDemoTwice(t *testing.T) {
 
 // A demo stops without a delay, unless one is set.
 func TestDemoStopsWithoutDelay(t *testing.T) {
+	keepRace(t)
 	for delay, args := range map[string][]string{"0s": nil, "1ms": {"--shutdown-delay", "1ms"}} {
 		env := environment(t, dbtest.SQLiteURL(t))
 		delete(env, "LATCHKEY_SHUTDOWN_DELAY")
@@ -126,6 +127,7 @@ func TestWarningsOfTheNetwork(t *testing.T) {
 
 // At shutdown, buffered last uses and log lines are written.
 func TestStop(t *testing.T) {
+	keepRace(t)
 	for _, interval := range []string{"1m", "off"} {
 		t.Run("last uses "+interval, func(t *testing.T) { testStop(t, interval) })
 	}
@@ -167,6 +169,7 @@ func testStop(t *testing.T, interval string) {
 // A second signal terminates a program that stops too slowly, unless it arrives
 // together with the first.
 func TestSecondSignal(t *testing.T) {
+	keepRace(t)
 	s, session := demo(t, environment(t, dbtest.SQLiteURL(t)))
 	// A request whose body never arrives is in flight.
 	body, writer := io.Pipe()
@@ -210,6 +213,7 @@ func TestSecondSignal(t *testing.T) {
 }
 
 func TestReadiness(t *testing.T) {
+	keepRace(t)
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		s := serve(t, environment(t, url))
 		deadline := time.Now().Add(5 * time.Second)
@@ -232,6 +236,7 @@ func TestReadiness(t *testing.T) {
 // When another process updates, rotates or revokes a token, the server stops
 // using its cached copy.
 func TestServerReceivesChangesOfCommands(t *testing.T) {
+	keepRace(t)
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		env := environment(t, url)
 		s, session := demo(t, env)

@@ -64,7 +64,7 @@ func serve(t *testing.T, env map[string]string, args ...string) *server {
 func launch(t *testing.T, env map[string]string, args ...string) *server {
 	t.Helper()
 	s := &server{ended: make(chan struct{}), stdout: filepath.Join(t.TempDir(), "stdout")}
-	s.process = exec.Command("latchkey", append([]string{"serve", "--addr", "127.0.0.1:0", "--admin-addr",
+	s.process = exec.Command(program(t), append([]string{"serve", "--addr", "127.0.0.1:0", "--admin-addr",
 		"127.0.0.1:0", "--log-format", "json"}, args...)...)
 	s.process.Env = os.Environ()
 	for name, value := range env {

@@ -17,6 +17,7 @@ import (
 // also from a server that is stopping. The server then exits with status 0,
 // because no request was aborted.
 func TestSilentDatabase(t *testing.T) {
+	keepRace(t)
 	proxy := dbtest.StartProxy(t, dbtest.PostgresDSN(t))
 	env := environment(t, proxy.URL)
 	run(t, env, "migrate")

@@ -13,6 +13,7 @@ import (
 // If the database is down, clients are asked to retry. The response does not
 // reveal the cause.
 func TestUnavailableDatabase(t *testing.T) {
+	keepRace(t)
 	cluster, url := dbtest.OwnCluster(t, dbtest.Options{})
 	env := environment(t, url)
 	run(t, env, "migrate")

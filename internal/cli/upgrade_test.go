@@ -12,6 +12,7 @@ import (
 // keep working, and ones that start afterwards work too, as after a rollback,
 // until the schema becomes incompatible.
 func TestServersOutliveAnUpgrade(t *testing.T) {
+	keepRace(t)
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		env := environment(t, url)
 		before, session := demo(t, env, "--replica-name", "before")

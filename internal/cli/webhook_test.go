@@ -178,6 +178,7 @@ func TestVerifyingByHand(t *testing.T) {
 // A server that is asked to stop finishes the requests in flight, records their
 // outcome and begins no others.
 func TestStopFinishesWebhooks(t *testing.T) {
+	keepRace(t)
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		env := environment(t, url)
 		s, session := demo(t, env)

@@ -29,9 +29,12 @@ func TestMain(m *testing.M) {
 // builtFolder is the folder of built, if there is one.
 var builtFolder string
 
-// built builds the program once for all tests, with the flags of the tests, so that the packages are in the build
-// cache.
+// built builds the program once for all tests, unless make test has built it, with the flags of the tests, so that the
+// packages are in the build cache.
 var built = sync.OnceValues(func() (binary string, err error) {
+	if folder := os.Getenv("LATCHKEY_TEST_PROGRAMS"); folder != "" {
+		return filepath.Join(folder, "latchkey"), nil
+	}
 	if builtFolder, err = os.MkdirTemp("", "latchkey-bench-"); err != nil {
 		return "", err
 	}
