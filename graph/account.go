@@ -53,7 +53,7 @@ func (r *Resolver) ownersOf(ctx context.Context, stores []account.Store) (map[uu
 	if err != nil {
 		return nil, err
 	}
-	node := object.NewUsers(slices.Collect(maps.Values(users)))
+	node := object.NewUsers(object.NewSiblings(slices.Collect(maps.Values(users))))
 	owners := make(map[uuid.UUID]object.User, len(users))
 	for id, u := range users {
 		owners[id] = node(u)

@@ -95,7 +95,7 @@ func (r *Resolver) provisioned(ctx context.Context, report membership.Report) []
 			users = append(users, asNow(item.Person.User, removed))
 		}
 	}
-	node, person := r.view().Tokens(all), object.NewUsers(users)
+	node, person := r.view().Tokens(all), object.NewUsers(object.NewSiblings(users))
 	shown := make([]model.ProvisionedUser, len(report.Items))
 	for i, item := range report.Items {
 		shown[i] = model.ProvisionedUser{

@@ -142,7 +142,7 @@ func (r *Resolver) userConnection(ctx context.Context, by *auth.Principal, list 
 	if err != nil {
 		return nil, err
 	}
-	info, edges := object.Connect[object.UserEdge](list, found, object.NewUsers(object.Nodes(found)))
+	info, edges := object.Connect[object.UserEdge](list, found, object.NewUsers(object.SiblingsOf(found)))
 	count := object.CountOnce(func(ctx context.Context) (int64, error) { return r.users.CountUsers(ctx, by, f) })
 	return &object.UserConnection{PageInfo: info, Edges: edges, Count: count}, nil
 }
@@ -212,7 +212,7 @@ func storeID(s account.Store) string { return object.Store{Store: s}.GlobalID().
 
 func (r *Resolver) userNodes(ctx context.Context, by *auth.Principal, keys []string) (map[string]model.Node, error) {
 	users, err := r.users.MembersByID(ctx, by, uuids(keys))
-	node := object.NewUsers(slices.Collect(maps.Values(users)))
+	node := object.NewUsers(object.NewSiblings(slices.Collect(maps.Values(users))))
 	found := map[string]model.Node{}
 	for id, u := range users {
 		shown := node(u)

@@ -272,7 +272,11 @@ func nodesOf[E ~struct {
 
 // Nodes returns the items of all pages, which are siblings in a response.
 func Nodes[T any](pages ...paging.Page[T]) []T {
-	var all []T
+	count := 0
+	for _, p := range pages {
+		count += len(p.Items)
+	}
+	all := make([]T, 0, count)
 	for _, p := range pages {
 		for _, item := range p.Items {
 			all = append(all, item.Node)

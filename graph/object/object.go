@@ -95,9 +95,8 @@ type User struct {
 	siblings *Siblings[user.User]
 }
 
-// NewUsers returns users as each other's siblings.
-func NewUsers(users []user.User) func(user.User) User {
-	siblings := NewSiblings(users)
+// NewUsers returns users with their siblings.
+func NewUsers(siblings *Siblings[user.User]) func(user.User) User {
 	return func(u user.User) User { return User{u, siblings} }
 }
 

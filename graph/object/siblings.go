@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	"github.com/google/uuid"
+
+	"latchkey/internal/paging"
 )
 
 // Siblings are the objects of one type on one level of a response, across all
@@ -11,7 +13,7 @@ import (
 // a nested list costs one query for each level, not one for each object, and needs
 // no timers to collect a batch. It is safe for concurrent use.
 type Siblings[T any] struct {
-	all []T
+	all func() []T
 
 	mu    sync.Mutex
 	loads map[any]func() (any, error)
@@ -19,7 +21,13 @@ type Siblings[T any] struct {
 
 // NewSiblings returns the objects as each other's siblings.
 func NewSiblings[T any](all []T) *Siblings[T] {
-	return &Siblings[T]{all: all, loads: map[any]func() (any, error){}}
+	return &Siblings[T]{all: func() []T { return all }, loads: map[any]func() (any, error){}}
+}
+
+// SiblingsOf returns the items of pages as each other's siblings. They are collected when a field is loaded, which most
+// requests for a list do not need.
+func SiblingsOf[T any](pages ...paging.Page[T]) *Siblings[T] {
+	return &Siblings[T]{all: func() []T { return Nodes(pages...) }, loads: map[any]func() (any, error){}}
 }
 
 // Load returns the values of a field for all siblings, by ID. key identifies the
@@ -31,7 +39,7 @@ func Load[T any, K comparable, V any](
 	s.mu.Lock()
 	once, ok := s.loads[key]
 	if !ok {
-		once = sync.OnceValues(func() (any, error) { return load(s.all) })
+		once = sync.OnceValues(func() (any, error) { return load(s.all()) })
 		s.loads[key] = once
 	}
 	s.mu.Unlock()

@@ -266,11 +266,23 @@ func (p *postgres) close() error {
 }
 
 func (p *postgres) query(ctx context.Context, sql string, args []any, row func(scan) error) error {
-	rows, err := p.pool.Query(ctx, sql, args...)
+	rows, err := p.pool.Query(ctx, sql, pgArguments(args)...)
 	if err != nil {
 		return err
 	}
 	return feed.EachRow(rows, row)
+}
+
+// pgArguments returns args with UUIDs in the type that pgx encodes without a conversion to text.
+func pgArguments(args []any) []any {
+	converted := make([]any, len(args))
+	for i, arg := range args {
+		if id, is := arg.(uuid.UUID); is {
+			arg = pgtype.UUID{Bytes: id, Valid: true}
+		}
+		converted[i] = arg
+	}
+	return converted
 }
 
 func (p *postgres) lookUp(ctx context.Context, sql string, args []any, row func(scan) error) error {
