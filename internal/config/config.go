@@ -12,6 +12,8 @@ type Config struct {
 	Addr, AdminAddr string
 	// AddrGiven reports whether Addr was set explicitly.
 	AddrGiven bool
+	// Profiling reports whether the admin listener serves profiles of the process.
+	Profiling bool
 	// PublicURL is the URL of the public listener for clients, without a trailing slash. If empty, it is derived from
 	// the listener's address (BaseURL).
 	PublicURL string

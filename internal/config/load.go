@@ -2,12 +2,16 @@ package config
 
 import (
 	"cmp"
+	"fmt"
+	"io"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"latchkey/internal/fault"
 )
@@ -35,14 +39,20 @@ type Needs struct {
 	Serves bool
 }
 
-// Load reads every setting from its flag, otherwise from its variable, otherwise from its default. An empty variable
-// counts as not set. It returns fault.Invalid with every error, each naming the flag and the variable.
+// Load reads every setting from its flag, otherwise from its variable or, for a secret, from the file that another
+// variable names, otherwise from its default. An empty variable counts as not set. It returns fault.Invalid with every
+// error, each naming the flag and the variable.
 func Load(from Source, needs Needs) (Config, error) {
 	var c Config
 	var faults fault.List
 	wrong := map[string]bool{}
 	for _, s := range Settings() {
-		text, set := s.text(from)
+		text, set, err := s.text(from)
+		if err != nil {
+			wrong[s.Flag] = true
+			faults = append(faults, fault.Errorf(fault.Invalid, "%s.", err).On(s.fileVariable()))
+			continue
+		}
 		if s.Flag == "addr" {
 			c.AddrGiven = set
 		}
@@ -61,14 +71,43 @@ func Load(from Source, needs Needs) (Config, error) {
 }
 
 // text returns the setting's text, or its default, and whether it is set.
-func (s Setting) text(from Source) (string, bool) {
+func (s Setting) text(from Source) (text string, set bool, err error) {
 	if text, set := from.Flag(s.Flag); set {
-		return text, true
+		return text, true, nil
 	}
-	if text, set := from.Env(s.Variable()); set && text != "" {
-		return text, true
+	text, _ = from.Env(s.Variable())
+	if file, _ := from.Env(s.fileVariable()); s.Secret && file != "" {
+		if text != "" {
+			return "", false, fmt.Errorf("must not be set together with %s", s.Variable())
+		}
+		text, err = secretIn(file)
+		return text, err == nil, err
 	}
-	return s.Default, false
+	if text != "" {
+		return text, true, nil
+	}
+	return s.Default, false, nil
+}
+
+// maxSecret is the maximum size of a file with a secret, in bytes.
+const maxSecret = 64 << 10
+
+// secretIn returns the content of a file, without the line break at its end.
+func secretIn(path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	content, err := io.ReadAll(io.LimitReader(file, maxSecret+1))
+	if err != nil {
+		return "", err
+	}
+	text := strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
+	if text == "" || len(content) > maxSecret || !utf8.ValidString(text) || strings.ContainsAny(text, "\r\n\x00") {
+		return "", fmt.Errorf("%s must have the value as its only line", path)
+	}
+	return text, nil
 }
 
 func (s Setting) complaint(text string, err error) string {
@@ -154,7 +193,7 @@ func (s SignIn) check(right func(flags ...string) bool) fault.List {
 // IsSet reports whether the setting of the flag is set explicitly.
 func IsSet(from Source, flag string) bool {
 	return slices.ContainsFunc(Settings(), func(s Setting) bool {
-		_, set := s.text(from)
+		_, set, _ := s.text(from)
 		return s.Flag == flag && set
 	})
 }

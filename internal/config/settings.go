@@ -31,6 +31,9 @@ type Setting struct {
 	keep func(c *Config, text string) error
 	// private reports whether the value must not appear in messages.
 	private bool
+	// Secret reports whether the value can contain a secret. It can then also be in a file, which the variable with
+	// _FILE at its end names: container platforms mount secrets as files.
+	Secret bool
 }
 
 // Settings returns every setting, in the order of the documentation.
@@ -58,6 +61,9 @@ func placeSettings() []Setting {
 		{Flag: "admin-addr", Default: "127.0.0.1:8081", Serving: true,
 			Usage: "address of the admin listener (health, metrics), host:port",
 			keep:  address(func(c *Config) *string { return &c.AdminAddr })},
+		{Flag: "profiling", Default: "off", Bare: true, Serving: true,
+			Usage: "whether the admin listener serves profiles of the process at /debug/pprof/: on or off",
+			keep:  onOff(func(c *Config) *bool { return &c.Profiling })},
 		{Flag: "public-url", For: Links, private: true,
 			Usage: "URL of the public listener for clients (default: http:// and its address; other commands: the URL of the server that started last)",
 			keep:  webURL(func(c *Config) *string { return &c.PublicURL })},
@@ -86,9 +92,9 @@ func placeSettings() []Setting {
 
 func dataSettings() []Setting {
 	return []Setting{
-		{Flag: "database", For: Storage, Env: "LATCHKEY_DATABASE_URL", Default: "sqlite:latchkey.db", private: true,
-			Usage: "database: sqlite:FILE or postgres://…", keep: database},
-		{Flag: "feed-database", Env: "LATCHKEY_FEED_DATABASE_URL", private: true, Serving: true,
+		{Flag: "database", For: Storage, Env: "LATCHKEY_DATABASE_URL", Default: "sqlite:latchkey.db",
+			private: true, Secret: true, Usage: "database: sqlite:FILE or postgres://…", keep: database},
+		{Flag: "feed-database", Env: "LATCHKEY_FEED_DATABASE_URL", private: true, Secret: true, Serving: true,
 			Usage: "direct URL of the same database, postgres://…, if --database goes through a pooler such as pgbouncer", keep: feedDatabase},
 		{Flag: "max-connections", For: Storage, Default: "16",
 			Usage: "maximum number of database connections; a quarter of them is reserved for credential lookups",
@@ -168,7 +174,7 @@ func billingSettings() []Setting {
 
 func mailSettings() []Setting {
 	return []Setting{
-		{Flag: "smtp-url", For: Mailing, private: true,
+		{Flag: "smtp-url", For: Mailing, private: true, Secret: true,
 			Usage: "mail server: smtp://USER:PASSWORD@HOST:587, with STARTTLS, or smtps://…:465 (default: no mails)",
 			keep:  smtpURL},
 		{Flag: "mail-from", For: Mailing, Usage: "sender address of mails, such as keys@example.com; required with --smtp-url",
@@ -223,7 +229,7 @@ func signInSettings() []Setting {
 			keep:  issuer},
 		{Flag: "oidc-client-id", Serving: true, Usage: "client ID of Latchkey at the provider",
 			keep: oneLine(func(c *Config) *string { return &c.SignIn.ClientID }, 500)},
-		{Flag: "oidc-client-secret", private: true, Serving: true,
+		{Flag: "oidc-client-secret", private: true, Secret: true, Serving: true,
 			Usage: "client secret at the provider; prefer the variable, because other users of the machine see flags",
 			keep:  oneLine(func(c *Config) *string { return &c.SignIn.ClientSecret }, 500)},
 		{Flag: "oidc-name", Default: "OpenID Connect", Serving: true, Usage: "display name of the provider",
@@ -279,6 +285,9 @@ func (s Setting) Variable() string {
 	}
 	return "LATCHKEY_" + strings.ToUpper(strings.ReplaceAll(s.Flag, "-", "_"))
 }
+
+// fileVariable returns the name of the environment variable that names a file with the value of a secret.
+func (s Setting) fileVariable() string { return s.Variable() + "_FILE" }
 
 // name returns the name of the setting in messages.
 func (s Setting) name() string { return "--" + s.Flag + " (" + s.Variable() + ")" }

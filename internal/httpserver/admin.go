@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/http/pprof"
 	"sync/atomic"
 	"time"
 
@@ -38,11 +39,23 @@ func newAdmin(c Config, m *metrics, stopping *atomic.Bool) http.Handler {
 	mux.HandleFunc("GET /readyz", a.ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry,
 		promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn)}))
+	paths := "/healthz, /readyz and /metrics"
+	if c.Profiles {
+		handleProfiles(mux)
+		paths = "/healthz, /readyz, /metrics and /debug/pprof/"
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusNotFound,
-			map[string]string{"error": "Not found. The paths are /healthz, /readyz and /metrics."})
+			map[string]string{"error": "Not found. The paths are " + paths + "."})
 	})
 	return mux
+}
+
+// handleProfiles serves the profiles of net/http/pprof, but not the command line, which can contain a password.
+func handleProfiles(mux *http.ServeMux) {
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 }
 
 // health reports that the process is up. It does not check dependencies:

@@ -85,7 +85,9 @@ type Config struct {
 	Checks []Check
 	// Collectors are additional metrics to expose.
 	Collectors []prometheus.Collector
-	Log        *slog.Logger
+	// Profiles makes the admin listener serve profiles of the process.
+	Profiles bool
+	Log      *slog.Logger
 }
 
 // Server serves the public and the admin listener.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +95,30 @@ func TestAdmin(t *testing.T) {
 	}
 	if got := server.do(t, "GET", server.public+"/metrics", ""); got.StatusCode != 404 {
 		t.Errorf("/metrics of the public listener: got %d, want 404", got.StatusCode)
+	}
+}
+
+// Profiles are served only if the operator wants them, only to the admin listener, and never the command line, which
+// can have a password.
+func TestProfiles(t *testing.T) {
+	for _, on := range []bool{false, true} {
+		t.Run(strconv.FormatBool(on), func(t *testing.T) {
+			server := start(t, whoami, func(c *httpserver.Config) { c.Profiles = on })
+			for path, served := range map[string]bool{"/debug/pprof/": true, "/debug/pprof/heap?debug=1": true,
+				"/debug/pprof/goroutine?debug=2": true, "/debug/pprof/cmdline": false} {
+				want := http.StatusNotFound
+				if on && served {
+					want = http.StatusOK
+				}
+				got := server.do(t, "GET", server.admin+path, "")
+				check.Equal(t, got.StatusCode, want, "status of %s", path)
+				if strings.Contains(got.text, "-test.") {
+					t.Errorf("%s: got %s, want it without the command line", path, got.text)
+				}
+				check.Equal(t, server.do(t, "GET", server.public+path, "").StatusCode, http.StatusNotFound,
+					"status of %s at the public listener", path)
+			}
+		})
 	}
 }
 
