@@ -51,6 +51,8 @@ type Config struct {
 	Log       *slog.Logger
 	// OnError is called with each error of a response; see server.Config.
 	OnError func(operation, group string, code fault.Kind)
+	// OnOperation is called with the type of each executed operation; see server.Config.
+	OnOperation func(operation string)
 	// Charge is called with the cost of each operation before it runs: the number
 	// of fields that it could return, plus the cost of scans. If it returns an
 	// error, the operation does not run. Nil charges nothing.
@@ -87,7 +89,7 @@ func NewHandler(c Config) (http.Handler, error) {
 	handler, err := server.New(server.Config{
 		Schema: runs, Limits: c.Limits, PageSize: paging.DefaultSize, MaxPageSize: paging.MaxSize,
 		Coerce: scalar.Coerce, Surcharge: surcharge, Items: bulkItems, Loads: loads,
-		Lists: lists, Admit: a.admit, Log: c.Log, OnError: c.OnError,
+		Lists: lists, Admit: a.admit, Log: c.Log, OnError: c.OnError, OnOperation: c.OnOperation,
 	})
 	if err != nil {
 		return nil, err

@@ -16,8 +16,8 @@ import (
 	"latchkey/internal/fault"
 )
 
-// Config holds the schema and its rules. All fields but Limits and OnError are
-// required.
+// Config holds the schema and its rules. All fields but Limits, OnError and
+// OnOperation are required.
 type Config struct {
 	Schema Schema
 	Limits Limits
@@ -50,6 +50,9 @@ type Config struct {
 	// the error. Both are empty for a request that was not executed. Nil ignores
 	// errors.
 	OnError func(operation, group string, code fault.Kind)
+	// OnOperation is called with the type of each operation that was executed, in the
+	// goroutine of the request. Nil ignores them.
+	OnOperation func(operation string)
 }
 
 // Schema is a schema that runs operations. gqlgen generates it, with the
@@ -95,6 +98,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	run.count(run.problems)
+	if h.config.OnOperation != nil {
+		h.config.OnOperation(string(run.op.Operation))
+	}
 	if run.unavailable {
 		// Errors without data, as when a credential cannot be looked up.
 		w.Header()["Retry-After"] = []string{"1"}

@@ -27,6 +27,7 @@ type cache[K comparable, V any] struct {
 	// flightKey returns the singleflight key, and owners the account and principal whose changes invalidate a value.
 	flightKey func(K) string
 	owners    func(*V) [2]uuid.UUID
+	counts    cacheCounts
 }
 
 type cached[V any] struct {
@@ -62,14 +63,18 @@ func (c *cache[K, V]) close() {
 // there is no value.
 func (c *cache[K, V]) get(key K, load func() (*V, error)) (*V, error) {
 	if !c.caches.subscribed() {
+		c.counts.misses.Add(1)
 		return withinLease(c.caches.now, load)
 	}
 	if r, ok := c.hits.GetIfPresent(key); ok && c.valid(r) {
+		c.counts.hits.Add(1)
 		return r.value, nil
 	}
 	if c.isMiss(key) {
+		c.counts.hits.Add(1)
 		return nil, errNotFound()
 	}
+	c.counts.misses.Add(1)
 	return c.coalesce(key, load)
 }
 

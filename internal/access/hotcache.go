@@ -53,6 +53,7 @@ func (f *hotCache) get(presented string, kinds []secret.Kind, now clock.Clock) *
 		!slices.Contains(kinds, a.kind) {
 		return nil
 	}
+	f.caches.records.counts.hits.Add(1)
 	return a.record.value
 }
 

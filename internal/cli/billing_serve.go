@@ -82,11 +82,14 @@ func (r *billingRuns) bill(ctx context.Context) {
 	case ctx.Err() != nil:
 		return
 	case err != nil:
+		r.metrics.runs.WithLabelValues(runFailed).Inc()
 		r.log.ErrorContext(ctx, "a billing run failed", "error", err)
 		return
 	case result.Elsewhere:
+		r.metrics.runs.WithLabelValues(runElsewhere).Inc()
 		return
 	}
+	r.metrics.runs.WithLabelValues(runCompleted).Inc()
 	r.metrics.last.Set(float64(time.Now().Unix()))
 	if result.Subscriptions > 0 || result.Invoices > 0 {
 		r.log.InfoContext(ctx, "billed", "until", result.Until, "subscriptions", result.Subscriptions, "charges",

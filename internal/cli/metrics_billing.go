@@ -16,9 +16,17 @@ import (
 type billingMetrics struct {
 	charges  *prometheus.CounterVec
 	invoices prometheus.Counter
+	runs     *prometheus.CounterVec
 	last     prometheus.Gauge
 	oldest   oldestDue
 }
+
+// Results of billing runs as metric labels.
+const (
+	runCompleted = "completed"
+	runFailed    = "failed"
+	runElsewhere = "elsewhere"
+)
 
 // newBillingMetrics returns metrics. now is billing time, and nextDue the earliest time at which something is due.
 func newBillingMetrics(now, nextDue func(context.Context) (time.Time, error)) *billingMetrics {
@@ -30,6 +38,10 @@ func newBillingMetrics(now, nextDue func(context.Context) (time.Time, error)) *b
 		invoices: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "latchkey_billing_invoices_total", Help: "Invoices that this server's billing runs issued.",
 		}),
+		runs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "latchkey_billing_runs_total",
+			Help: "Billing runs of this server, by result: completed, failed, or elsewhere if another process was billing.",
+		}, []string{"result"}),
 		last: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "latchkey_billing_last_run_timestamp_seconds",
 			Help: "When this server last completed a billing run, in seconds since 1970; 0 before the first.",
@@ -42,11 +54,14 @@ func newBillingMetrics(now, nextDue func(context.Context) (time.Time, error)) *b
 		billing.Carried} {
 		m.charges.WithLabelValues(string(kind)) // 0 and not absent before the first charge
 	}
+	for _, result := range []string{runCompleted, runFailed, runElsewhere} {
+		m.runs.WithLabelValues(result)
+	}
 	return m
 }
 
 func (m *billingMetrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.charges, m.invoices, m.last, m.oldest}
+	return []prometheus.Collector{m.charges, m.invoices, m.runs, m.last, m.oldest}
 }
 
 // oldestDue implements prometheus.Collector.

@@ -1,10 +1,12 @@
 package cli_test
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -42,6 +44,10 @@ func TestMetricsOfWrites(t *testing.T) {
 			`latchkey_graphql_errors_total{code="CONFLICT",group="apiToken",operation="mutation"} 1`,
 			`latchkey_graphql_errors_total{code="INVALID",group="apiToken",operation="mutation"}`,
 			`latchkey_graphql_errors_total{code="INVALID",group="",operation=""} 1`,
+			"\nlatchkey_graphql_operations_total{operation=\"mutation\"} 7\n",
+			`latchkey_cache_lookups_total{cache="credentials",result="hit"}`,
+			`latchkey_cache_entries{cache="credentials"}`,
+			`latchkey_database_connections{pool="`,
 		} {
 			s.shows(t, "/metrics", want)
 		}
@@ -62,6 +68,11 @@ func documentsMetrics(t *testing.T, s *server) {
 	text, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)
+	}
+	lint := exec.CommandContext(t.Context(), "promtool", "check", "metrics")
+	lint.Stdin = bytes.NewReader(text)
+	if out, err := lint.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("promtool check metrics: got %v, %s, want no complaint", err, out)
 	}
 	exported := map[string]string{}
 	kinds := regexp.MustCompile(`(?m)^# TYPE (latchkey_\w+) (\w+)$`)

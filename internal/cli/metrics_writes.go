@@ -123,14 +123,34 @@ func (c countedChange) RevokeTokens(ctx context.Context, e token.RevocationDraft
 	return ended, err
 }
 
-// newGraphErrors counts the errors in responses of the Account API. All labels
-// are names of the schema and error codes, so clients cannot create new ones.
-func newGraphErrors() (*prometheus.CounterVec, func(operation, group string, code fault.Kind)) {
-	counted := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "latchkey_graphql_errors_total",
-		Help: "Errors in responses of the Account API, by operation (query or mutation), root field and code.",
-	}, []string{"operation", "group", "code"})
-	return counted, func(operation, group string, code fault.Kind) {
-		counted.WithLabelValues(operation, group, string(code)).Inc()
+// graphCounts counts the operations of the Account API and the errors in its
+// responses. All labels are names of the schema and error codes, so clients cannot
+// create new ones.
+type graphCounts struct{ operations, errors *prometheus.CounterVec }
+
+func newGraphCounts() graphCounts {
+	c := graphCounts{
+		operations: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "latchkey_graphql_operations_total",
+			Help: "Executed operations of the Account API, by operation: query or mutation.",
+		}, []string{"operation"}),
+		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "latchkey_graphql_errors_total",
+			Help: "Errors in responses of the Account API, by operation (query or mutation), root field and code.",
+		}, []string{"operation", "group", "code"}),
 	}
+	for _, operation := range []string{"query", "mutation"} {
+		c.operations.WithLabelValues(operation) // 0 and not absent before the first operation
+	}
+	return c
+}
+
+func (c graphCounts) collectors() []prometheus.Collector {
+	return []prometheus.Collector{c.operations, c.errors}
+}
+
+func (c graphCounts) onOperation(operation string) { c.operations.WithLabelValues(operation).Inc() }
+
+func (c graphCounts) onError(operation, group string, code fault.Kind) {
+	c.errors.WithLabelValues(operation, group, string(code)).Inc()
 }

@@ -107,8 +107,8 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	if err != nil {
 		return err
 	}
-	graphErrors, onError := newGraphErrors()
-	api, err := newAPI(ctx, b, v.feed, baseURL, onError, log)
+	operations := newGraphCounts()
+	api, err := newAPI(ctx, b, v.feed, baseURL, operations, log)
 	if err != nil {
 		return err
 	}
@@ -138,10 +138,10 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 		Verifier: v.verifier, Canary: canary.Name, OAuth: newOAuth(b), Scopes: b.catalogue.Names(), API: api,
 		Panel: pages, WriteError: server.WriteError,
 		SCIM: scimapi.New(directories, baseURL, log), WriteSCIMError: scimapi.WriteError,
-		Checks: checks(b, v.feed), Silent: b.db.Silent, Log: log,
+		Checks: checks(b, v.feed), Silent: b.db.Silent, Profiles: b.cfg.Profiling, Log: log,
 		Collectors: slices.Concat(feedMetrics(v.feed), b.counts.collectors(), monitor.Collectors(), sending.collectors,
-			bills.metrics.collectors(),
-			[]prometheus.Collector{buildInfo(), signIns, graphErrors}),
+			bills.metrics.collectors(), operations.collectors(), b.failures.collectors(),
+			[]prometheus.Collector{buildInfo(), signIns, newCacheMetrics(v.memory.Stats), newPoolMetrics(b.db)}),
 	})
 	if err != nil {
 		return err
@@ -149,7 +149,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	admitIssued(b, srv)
 	// Last uses recorded by the final requests are written after the server
 	// stopped.
-	defer v.start(context.WithoutCancel(ctx), b.cfg, log)()
+	defer v.start(context.WithoutCancel(ctx), b, log)()
 	defer startSignIn(context.WithoutCancel(ctx), b)()
 	defer startExpirations(ctx, b, log)()
 	defer startDirectories(context.WithoutCancel(ctx), directories, log)()
@@ -261,7 +261,7 @@ func cannotListen(flag string, err error) error { return fmt.Errorf("%s: %w", fl
 
 // newAPI returns the handler of the Account API.
 func newAPI(ctx context.Context, b *backend, replicas graph.Replicas, baseURL string,
-	onError func(_, _ string, _ fault.Kind), log *slog.Logger) (http.Handler, error) {
+	counts graphCounts, log *slog.Logger) (http.Handler, error) {
 	sources, err := newEventSources(ctx, b)
 	if err != nil {
 		return nil, err
@@ -272,7 +272,7 @@ func newAPI(ctx context.Context, b *backend, replicas graph.Replicas, baseURL st
 		EventSources: sources, Webhooks: b.webhooks, Events: b.events, Billing: b.billing, Runner: b.runner,
 		Replicas: replicas, Catalogue: b.catalogue, PublicURL: baseURL,
 		Limits: server.Limits{Depth: q.Depth, Complexity: q.Complexity, Aliases: q.Aliases, Directives: q.Directives},
-		Log:    log, OnError: onError,
+		Log:    log, OnError: counts.onError, OnOperation: counts.onOperation,
 		Charge: httpserver.Charge,
 	})
 }
@@ -377,13 +377,14 @@ const flushGrace = 5 * time.Second
 
 // start runs the feed and the recorder of last uses. stop ends both and returns
 // after everything was written.
-func (v *verification) start(ctx context.Context, cfg config.Config, log *slog.Logger) (stop func()) {
+func (v *verification) start(ctx context.Context, b *backend, log *slog.Logger) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() { v.feed.Run(ctx) })
 	if v.uses != nil {
 		running.Go(func() {
-			v.uses.Run(ctx, cmp.Or(cfg.LastUseInterval, usesInterval), flushGrace, func(err error) {
+			v.uses.Run(ctx, cmp.Or(b.cfg.LastUseInterval, usesInterval), flushGrace, func(err error) {
+				b.failures.uses.Inc()
 				log.ErrorContext(ctx, "last uses could not be written", "error", err)
 			})
 		})

@@ -70,8 +70,9 @@ type backend struct {
 	runner *billing.Runner
 	// publisher sends events to Amazon EventBridge; nil if it is not configured.
 	publisher deliver.Publisher
-	// counts counts the changes of API tokens.
-	counts tokenCounts
+	// counts counts the changes of API tokens, and failures what failed in the background.
+	counts   tokenCounts
+	failures failureCounts
 	// onAttempt is called for each sign-in attempt; nil to ignore them.
 	onAttempt func(signin.Attempt)
 }
@@ -103,7 +104,7 @@ func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.
 	b.catalogue = catalogue
 	b.accounts = account.NewService(b.db.Accounts())
 	b.users = user.NewService(b.db.Users(), b.keys, rand.Reader, clock.System, b.baseURL)
-	b.counts = newTokenCounts()
+	b.counts, b.failures = newTokenCounts(), newFailureCounts()
 	b.tokens = token.NewService(b.counts.tokens(b.db.Tokens()), policy, b.keys, rand.Reader, clock.System)
 	b.memberships = membership.NewService(b.counts.memberships(b.db.Memberships()), clock.System)
 	b.webhooks = webhook.NewService(webhook.Config{
@@ -158,6 +159,7 @@ func (b *backend) signInAt(baseURL string) (err error) {
 		NoPasswords: b.cfg.SignIn.Issuer != "" && !b.cfg.SignIn.Passwords,
 		Unlimited:   !b.cfg.Rates.On, OnAttempt: b.onAttempt,
 		OnMailFailed: func(ctx context.Context, err error) {
+			b.failures.mails.Inc()
 			b.log.ErrorContext(ctx, "a mail could not be sent", "error", err)
 		},
 		OnEventsFailed: func(ctx context.Context, err error) {

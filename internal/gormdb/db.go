@@ -95,6 +95,8 @@ type engine interface {
 	// hinders returns the reason why writes other than the readiness check's fail, or nil if none is known.
 	hinders() error
 	close() error
+	// pools returns the figures of the connection pools.
+	pools() []PoolStats
 
 	// migrations returns the dialect of the migrations and the connection pool that applies them.
 	migrations() (database.Dialect, *sql.DB)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -31,6 +33,8 @@ type writeQueue struct {
 	urgent, ordinary rounds
 	// row counts the urgent writes since the last ordinary one began.
 	row int
+	// waits is how many writes had to wait, and waited the nanoseconds that those which got their turn waited.
+	waits, waited atomic.Int64
 }
 
 // enter waits for the write's turn. The caller must call leave after its transaction has ended. If ctx ends first,
@@ -46,11 +50,13 @@ func (q *writeQueue) enter(ctx context.Context, t turn) (leave func(), err error
 		q.mu.Unlock()
 		return q.leave, nil
 	}
-	waits, ready := q.class(t.urgent), make(chan struct{})
+	waits, ready, since := q.class(t.urgent), make(chan struct{}), time.Now()
 	waits.add(t.account, ready)
 	q.mu.Unlock()
+	q.waits.Add(1)
 	select {
 	case <-ready:
+		q.waited.Add(int64(time.Since(since)))
 		return q.leave, nil
 	case <-ctx.Done():
 	}

@@ -59,6 +59,7 @@ type Canary struct {
 	now      clock.Clock
 	lag      *prometheus.HistogramVec
 	failures prometheus.Counter
+	last     prometheus.Gauge
 	log      *slog.Logger
 }
 
@@ -83,12 +84,16 @@ func New(keys Keys, replicas func(context.Context) ([]access.Replica, error), no
 			Name: "latchkey_canary_failures_total",
 			Help: "Replicas that the canary could not measure, and rounds that it could not run.",
 		}),
+		last: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "latchkey_canary_last_success_timestamp_seconds",
+			Help: "When the canary last measured every replica, in seconds since 1970; 0 before the first time.",
+		}),
 	}
 }
 
 // Collectors returns the canary's metrics.
 func (c *Canary) Collectors() []prometheus.Collector {
-	return []prometheus.Collector{c.lag, c.failures}
+	return []prometheus.Collector{c.lag, c.failures, c.last}
 }
 
 // Run measures at every interval until ctx ends.
@@ -140,7 +145,10 @@ func (c *Canary) round(ctx context.Context) error {
 		return fmt.Errorf("delete the canary's key: %w", err)
 	}
 	deleted := c.now()
-	c.each(ctx, warm, func(r access.Replica) error { return c.measure(ctx, r, value, deleted) })
+	measured := c.each(ctx, warm, func(r access.Replica) error { return c.measure(ctx, r, value, deleted) })
+	if len(measured) == len(replicas) {
+		c.last.Set(float64(c.now().Unix()))
+	}
 	return nil
 }
 
