@@ -67,7 +67,7 @@ func TestProvider(t *testing.T) {
 		flow := v.flowsAtProvider()[0]
 		v.get(callback).goes("/accounts")
 		v.get("/accounts").wants(http.StatusOK, "You belong to one account.")
-		v.get("/profile/security").wants(http.StatusOK, s.OwnerEmail+" "+p.Issuer())
+		v.get("/profile/security").wants(http.StatusOK, s.OwnerEmail+" Example ID · Linked")
 
 		replayed := s.visitor()
 		replayed.keep(flow, "lkf_"+strings.Repeat("0", 49))
