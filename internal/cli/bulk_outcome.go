@@ -80,7 +80,7 @@ func (o *outcome) add(r run.Result) error {
 	}
 	if r.Action == membership.Removed && !o.dryRun && o.format == "text" && o.job.Counts.Removed <= maxListed {
 		o.bar.hide()
-		o.say("removed %s", r.Email)
+		o.say("removed %s", shown(r.Email))
 	}
 	if text := diff(r); o.dryRun && o.format == "text" && text != "" {
 		o.bar.hide()
@@ -182,7 +182,7 @@ type tokenToReview struct {
 	email string
 }
 
-func (t tokenToReview) row() []string { return []string{t.ID, t.Name, t.email} }
+func (t tokenToReview) row() []string { return []string{t.ID, t.Name, shown(t.email)} }
 
 // diff formats the change of a user like diff; empty for an unchanged one.
 func diff(r run.Result) string {
@@ -193,7 +193,7 @@ func diff(r run.Result) string {
 		return ""
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s %s\n", sign, r.Email)
+	fmt.Fprintf(&text, "%s %s\n", sign, shown(r.Email))
 	for _, c := range r.Changes {
 		fmt.Fprintf(&text, "    %s: %s\n", c.Field, transition(c))
 	}
@@ -222,7 +222,7 @@ func lineOfFailure(r run.Result) string {
 	}
 	for _, part := range []string{r.Email, r.Field, r.Message} {
 		if part != "" {
-			parts = append(parts, part)
+			parts = append(parts, shown(part))
 		}
 	}
 	return strings.Join(parts, ": ")

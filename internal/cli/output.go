@@ -17,6 +17,7 @@ import (
 
 	"latchkey/internal/bulk/run"
 	"latchkey/internal/fault"
+	"latchkey/internal/plaintext"
 )
 
 // The exit statuses (docs/commands.md: "Exit status").
@@ -256,4 +257,13 @@ func table[T interface{ row() []string }](titles string, entries []T) string {
 	}
 	_ = w.Flush() // a strings.Builder returns no error
 	return text.String()
+}
+
+// shown returns a text of a file as a terminal may show it: quoted if it is not plain text, since it could contain
+// sequences that control the terminal.
+func shown(text string) string {
+	if plaintext.OneLine(text) {
+		return text
+	}
+	return strconv.Quote(text)
 }

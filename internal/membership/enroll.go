@@ -30,7 +30,7 @@ type Edit struct {
 
 func (e Edit) check() error {
 	faults := e.CheckFields()
-	if e.Email != nil && !user.ValidEmail(*e.Email) {
+	if e.Email != nil && !user.IsEmail(*e.Email) {
 		faults = append(fault.List(fault.Flatten(user.CheckEmail(*e.Email))), faults...)
 	}
 	return faults.Err()
@@ -67,6 +67,9 @@ func (s *Service) Enroll(ctx context.Context, by *auth.Principal, e Edit) (p use
 		return user.Person{}, false, fault.Errorf(fault.Invalid, "Enter the user's e-mail address.").On("email")
 	}
 	if err := e.check(); err != nil {
+		return user.Person{}, false, err
+	}
+	if err := user.CheckNewEmail(*e.Email); err != nil {
 		return user.Person{}, false, err
 	}
 	err = s.run(e)(ctx, by.Actor(), by.AccountID, func(c Change) (err error) {

@@ -12,6 +12,9 @@ import (
 
 // readdress changes the user's address. It returns the user with it, and the details about API tokens of the event.
 func (w editing) readdress(ctx context.Context, before user.Person, email string) (user.Person, []audit.Detail, error) {
+	if err := user.CheckNewEmail(email); err != nil {
+		return user.Person{}, nil, err
+	}
 	after := before
 	after.Email = email
 	others, err := w.MembersByEmail(ctx, []string{user.Fold(email)})

@@ -24,3 +24,15 @@ func Printable(r rune) bool {
 	return r != utf8.RuneError && !unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp,
 		unicode.Other_Default_Ignorable_Code_Point)
 }
+
+// Shows reports whether anything of text shows: it has a character that is not Blank.
+func Shows(text string) bool {
+	return strings.ContainsFunc(text, func(r rune) bool { return !Blank(r) })
+}
+
+// Blank reports whether r shows nothing by itself: space, the braille pattern without dots, and the joiners and variation
+// selectors, which change what is beside them.
+func Blank(r rune) bool {
+	const brailleBlank = '\u2800'
+	return r == brailleBlank || unicode.IsSpace(r) || unicode.In(r, unicode.Join_Control, unicode.Variation_Selector)
+}

@@ -36,3 +36,12 @@ func TestOneLine(t *testing.T) {
 		check.Equal(t, plaintext.OneLine(text), want, "OneLine(%q)", text)
 	}
 }
+
+func TestShows(t *testing.T) {
+	for text, want := range map[string]bool{
+		"": false, " ": false, "\u2800": false, "\ufe0f": false, "\u200d\u200c": false, "\u3000": false,
+		"a": true, " a": true, "☀\ufe0f": true, "⠁": true,
+	} {
+		check.Equal(t, plaintext.Shows(text), want, "Shows(%q)", text)
+	}
+}

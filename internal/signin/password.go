@@ -52,7 +52,7 @@ func (s *Passwords) VerifyPassword(ctx context.Context, email string, typed secr
 		return Proof{}, errNoPasswords()
 	}
 	email = strings.TrimSpace(email)
-	if !user.ValidEmail(email) {
+	if !user.IsEmail(email) {
 		// No user has such an address, however long it is, so no hash is
 		// needed.
 		s.failures.observe(Attempt{Method: ByPassword, Origin: v.Origin, Err: errWrong()})

@@ -138,8 +138,16 @@ func checkNames(firstName, lastName, locale *string) fault.List {
 	return faults
 }
 
-// CheckEmail returns fault.Invalid on "email" if text is not an e-mail address.
+// CheckEmail returns fault.Invalid on "email" if no user can have the address text.
 func CheckEmail(text string) error {
+	if !IsEmail(text) {
+		return invalidEmail()
+	}
+	return nil
+}
+
+// CheckNewEmail returns fault.Invalid on "email" if no new user may have the address text.
+func CheckNewEmail(text string) error {
 	if !ValidEmail(text) {
 		return invalidEmail()
 	}

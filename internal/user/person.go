@@ -7,6 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/net/idna"
 	"golang.org/x/text/unicode/norm"
 
 	"latchkey/internal/plaintext"
@@ -31,12 +32,19 @@ const DefaultLocale = "en"
 // not check the registry.
 var locale = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$`)
 
-// ValidEmail reports whether text is one bare e-mail address. It has no invisible
-// characters, not even those that some scripts need in names: with them, addresses
-// of different people look the same. Before the "@" it has no other forms of
-// characters, such as ſ for s, which names of users do not have either (RFC 8264,
-// section 9.17): Fold makes such an address equal to that of another mailbox.
+// ValidEmail reports whether a new user may have the address: it is one that
+// IsEmail accepts, without other forms of characters before the "@", such as ſ for
+// s, which names of users do not have either (RFC 8264, section 9.17): Fold makes
+// such an address equal to that of another mailbox.
 func ValidEmail(text string) bool {
+	local, _, _ := cutAddress(text)
+	return IsEmail(text) && !strings.ContainsFunc(local, isVariant)
+}
+
+// IsEmail reports whether text is one bare e-mail address, which a user who was
+// added earlier can have. It has no invisible characters, not even those that some
+// scripts need in names: with them, addresses of different people look the same.
+func IsEmail(text string) bool {
 	if len(text) > MaxEmail { // avoid copying a long text
 		return false
 	}
@@ -44,28 +52,38 @@ func ValidEmail(text string) bool {
 		return false // the root of the domain name system
 	}
 	address, err := mail.ParseAddress(text)
-	local, _, _ := cutAddress(text)
-	return err == nil && address.Address == text && utf8.ValidString(text) && !strings.ContainsFunc(local, isVariant) &&
-		!strings.ContainsFunc(text, func(r rune) bool {
-			return unicode.IsSpace(r) || !plaintext.Printable(r) || isBlank(r) || r == '"'
-		})
+	return err == nil && address.Address == text && utf8.ValidString(text) &&
+		!strings.ContainsFunc(text, func(r rune) bool { return !plaintext.Printable(r) || plaintext.Blank(r) || r == '"' })
 }
 
-// isBlank reports whether r shows nothing by itself although it is printable.
-func isBlank(r rune) bool {
-	const brailleBlank = '\u2800'
-	return r == brailleBlank || unicode.In(r, unicode.Join_Control, unicode.Variation_Selector)
-}
-
-// isVariant reports whether r is another form of other characters, such as the kelvin sign for K or ᲀ for в: Fold makes
-// them equal, but they differ in more than case. The final sigma ς is allowed, since Greek words end with it.
+// isVariant reports whether r is another form of other characters, such as the kelvin sign for K, Å for Å or ᲀ for в:
+// Fold makes them equal, but they differ in more than case. Of the letters that Fold makes equal, the lower case and its
+// upper case are none. The final sigma ς is allowed, since Greek words end with it.
 func isVariant(r rune) bool {
 	if r < utf8.RuneSelf || r == 'ς' {
 		return false
 	}
 	composed := norm.NFC.String(string(r))
-	folded := foldRune(r)
-	return norm.NFKC.String(string(r)) != composed || isASCII(composed) || folded != r && folded != unicode.ToLower(r)
+	if single, size := utf8.DecodeRuneInString(composed); single != r && size == len(composed) {
+		return true
+	}
+	lower := unicode.ToLower(unicode.ToUpper(r))
+	return norm.NFKC.String(string(r)) != composed ||
+		unicode.SimpleFold(r) != r && r != lower && unicode.ToLower(r) != lower
+}
+
+// Mailbox returns the address to which mail for a user with the address is sent: composed (NFC), and with the domain in
+// ASCII, as it is looked up. So every spelling that Fold makes equal leads to one mailbox, but for the case of letters,
+// and mail servers without internationalized addresses (RFC 6531) accept those whose domain alone is in Unicode.
+func Mailbox(email string) string {
+	local, domain, is := cutAddress(email)
+	if !is {
+		return email
+	}
+	if encoded, err := idna.Lookup.ToASCII(foldDomain(domain)); err == nil && !isASCII(domain) {
+		domain = encoded
+	}
+	return norm.NFC.String(local) + "@" + domain
 }
 
 // ValidName reports whether text is a valid name of a user or an object: one
@@ -77,7 +95,7 @@ func ValidName(text string) bool { return validLine(text, MaxName) }
 // leading or trailing space.
 func validLine(text string, most int) bool {
 	n := utf8.RuneCountInString(text)
-	return n >= 1 && n <= most && strings.TrimSpace(text) == text && plaintext.OneLine(text)
+	return n >= 1 && n <= most && strings.TrimSpace(text) == text && plaintext.OneLine(text) && plaintext.Shows(text)
 }
 
 // ValidLocale reports whether text has the shape of a BCP 47 language tag.

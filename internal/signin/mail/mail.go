@@ -121,7 +121,7 @@ func (s *Sender) send(ctx context.Context, name string, to user.User, pairs ...s
 	if err := m.From(s.from); err != nil {
 		return fmt.Errorf("the sender's address: %w", err)
 	}
-	if err := m.To(to.Email); err != nil {
+	if err := m.To(user.Mailbox(to.Email)); err != nil {
 		return fmt.Errorf("the recipient's address: %w", err)
 	}
 	m.Subject(subject)
