@@ -143,14 +143,41 @@ func origins(c *Config, text string) error {
 		if strings.ContainsFunc(u.Host, func(r rune) bool { return r == '*' || r > unicode.MaxASCII }) {
 			return errors.New("must name each host in full, without *, and one in Unicode in its ASCII form (xn--)")
 		}
-		port := u.Port()
-		if part != strings.ToLower(part) || port == "80" && u.Scheme == "http" || port == "443" && u.Scheme == "https" {
-			return errors.New("must be origins as browsers send them: in lower case, and without the default port")
+		if !isHost(u.Hostname()) {
+			return errors.New("must name each host by a domain name or an IP address as browsers write them")
+		}
+		if part != strings.ToLower(part) || !isPort(u) {
+			return errors.New("must be origins as browsers send them: in lower case, without the default port, and with any other one as a plain number")
 		}
 		all = append(all, part)
 	}
 	c.CORSOrigins = all
 	return nil
+}
+
+var (
+	domainName = regexp.MustCompile(`^(?i)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$`)
+	// numberLabel is a last label that makes browsers take a host for an IPv4 address (URL Standard, "Host parsing").
+	numberLabel = regexp.MustCompile(`(?i)(^|\.)([0-9]+|0x[0-9a-f]*)$`)
+)
+
+// isHost reports whether browsers write a host like that in an origin.
+func isHost(host string) bool {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.String() == strings.ToLower(host)
+	}
+	return domainName.MatchString(host) && !numberLabel.MatchString(host)
+}
+
+// isPort reports whether browsers write the port of u, if there is one, like that in an origin.
+func isPort(u *url.URL) bool {
+	port := u.Port()
+	if port == "" {
+		return !strings.HasSuffix(u.Host, ":")
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && strconv.FormatUint(n, 10) == port && !(n == 80 && u.Scheme == "http") &&
+		!(n == 443 && u.Scheme == "https")
 }
 
 func prefixes(field func(*Config) *[]netip.Prefix) func(*Config, string) error {
