@@ -88,7 +88,7 @@ passwords: ## Write the list of common passwords from the npm package of its loc
 .PHONY: test
 test: ## Set up and run every test, on SQLite and on PostgreSQL
 	@tools/need gcc=gcc,libc6-dev initdb=postgresql node=nodejs npm=npm wrk=wrk pgbouncer=pgbouncer nginx=nginx caddy=caddy haproxy=haproxy \
-		curl=curl jq=jq python3=python3 chromium=chromium promtool=prometheus
+		curl=curl jq=jq python3=python3 chromium=chromium promtool=prometheus systemd-analyze=systemd
 	@$(MAKE) --no-print-directory $(AUDITS:%=%/node_modules/.package-lock.json)
 	go build -o bin/ ./internal/test/db/cmd/testcluster ./tools/testsummary
 	go build -ldflags='-s -w' -o bin/tested/ ./cmd/latchkey ./examples/webhooks
