@@ -20,7 +20,8 @@ func TestSystemdUnit(t *testing.T) {
 	if err := os.WriteFile(file, []byte(unit), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"verify", "--man=no", file}, {"security", "--offline=true", "--threshold=20", file}} {
+	for _, args := range [][]string{{"verify", "--man=no", file},
+		{"security", "--offline=true", "--threshold=20", file}} {
 		c := exec.CommandContext(t.Context(), "systemd-analyze", args...)
 		out, err := c.CombinedOutput()
 		if err != nil || args[0] == "verify" && len(out) > 0 {

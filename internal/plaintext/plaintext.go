@@ -30,8 +30,8 @@ func Shows(text string) bool {
 	return strings.ContainsFunc(text, func(r rune) bool { return !Blank(r) })
 }
 
-// Blank reports whether r shows nothing by itself: space, the braille pattern without dots, and the joiners and variation
-// selectors, which change what is beside them.
+// Blank reports whether r shows nothing by itself: space, the braille pattern without dots, and the joiners and
+// variation selectors, which change what is beside them.
 func Blank(r rune) bool {
 	const brailleBlank = '\u2800'
 	return r == brailleBlank || unicode.IsSpace(r) || unicode.In(r, unicode.Join_Control, unicode.Variation_Selector)

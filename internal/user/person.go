@@ -53,12 +53,14 @@ func IsEmail(text string) bool {
 	}
 	address, err := mail.ParseAddress(text)
 	return err == nil && address.Address == text && utf8.ValidString(text) &&
-		!strings.ContainsFunc(text, func(r rune) bool { return !plaintext.Printable(r) || plaintext.Blank(r) || r == '"' })
+		!strings.ContainsFunc(text, func(r rune) bool {
+			return !plaintext.Printable(r) || plaintext.Blank(r) || r == '"'
+		})
 }
 
 // isVariant reports whether r is another form of other characters, such as the kelvin sign for K, Å for Å or ᲀ for в:
-// Fold makes them equal, but they differ in more than case. Of the letters that Fold makes equal, the lower case and its
-// upper case are none. The final sigma ς is allowed, since Greek words end with it.
+// Fold makes them equal, but they differ in more than case. Of the letters that Fold makes equal, the lower case and
+// its upper case are none. The final sigma ς is allowed, since Greek words end with it.
 func isVariant(r rune) bool {
 	if r < utf8.RuneSelf || r == 'ς' {
 		return false

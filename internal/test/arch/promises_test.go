@@ -9,15 +9,21 @@ import (
 	"testing"
 )
 
-// Every test that docs/promises.md names exists.
+// Every test that docs/promises.md and docs/security.md name exists.
 func TestPromisesNameTestsThatExist(t *testing.T) {
-	text, err := os.ReadFile("../../../docs/promises.md")
+	for _, page := range []string{"docs/promises.md", "docs/security.md"} {
+		t.Run(page, func(t *testing.T) { namesTests(t, page) })
+	}
+}
+
+func namesTests(t *testing.T, page string) {
+	text, err := os.ReadFile("../../../" + page)
 	if err != nil {
 		t.Fatal(err)
 	}
 	named := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(string(text), -1)
 	if len(named) < 20 {
-		t.Fatalf("docs/promises.md names %d tests, want at least 20", len(named))
+		t.Fatalf("%s names %d tests, want at least 20", page, len(named))
 	}
 	var tests strings.Builder
 	for _, root := range []string{"../../../internal", "../../../graph"} {
@@ -35,7 +41,7 @@ func TestPromisesNameTestsThatExist(t *testing.T) {
 	}
 	for _, name := range named {
 		if !strings.Contains(tests.String(), "func "+name[1]+"(t *testing.T)") {
-			t.Errorf("docs/promises.md names %s, want a test that exists", name[1])
+			t.Errorf("%s names %s, want a test that exists", page, name[1])
 		}
 	}
 }
