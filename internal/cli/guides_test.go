@@ -52,6 +52,7 @@ var guides = []guide{
 		`dry run`, `4 created`, `4 removed`}},
 	{"docs/quickstart.md", []string{"With data of your own"}, []string{`created store Northwind EU`}},
 	{"docs/metrics.md", []string{""}, []string{`latchkey_build_info`}},
+	{"docs/runbooks.md", []string{""}, []string{`"ready": true`, `latchkey_build_info`}},
 }
 
 // elsewhere are the sections that other tests run.
@@ -68,6 +69,7 @@ var elsewhere = map[string]string{
 // onlyFlags are the sections whose commands name machines of the reader's:
 // TestFlagsInExamples checks that their commands and flags exist.
 var onlyFlags = []string{
+	"docs/metrics.md#Profiles", "docs/runbooks.md#Incidents",
 	"README.md#Try it", "README.md#Tests", "docs/quickstart.md#Start a server",
 	"docs/errors.md#From a 401 to its reason", "docs/replicas.md#A receipt", "docs/replicas.md#Behind pgbouncer",
 	"docs/sign-in.md#An OpenID Connect provider", "docs/upgrading.md#One version at a time",

@@ -30,12 +30,6 @@ func statsOfPgx(name string, s *pgxpool.Stat) PoolStats {
 		Waits: s.EmptyAcquireCount(), Waited: s.EmptyAcquireWaitTime()}
 }
 
-func (s *sqlite) pools() []PoolStats {
-	writes := statsOfSQL("writes", s.writeSQL.Stats())
-	writes.Waits, writes.Waited = s.queue.waits.Load(), time.Duration(s.queue.waited.Load()) // for the only connection
-	return []PoolStats{statsOfSQL("reads", s.readSQL.Stats()), writes}
-}
-
 func statsOfSQL(name string, s sql.DBStats) PoolStats {
 	return PoolStats{Name: name, InUse: s.InUse, Idle: s.Idle, Max: s.MaxOpenConnections, Waits: s.WaitCount,
 		Waited: s.WaitDuration}

@@ -272,6 +272,12 @@ func (s *sqlite) ping(ctx context.Context) error {
 
 func (s *sqlite) hinders() error { return s.file.diskFailed() }
 
+func (s *sqlite) pools() []PoolStats {
+	writes := statsOfSQL("writes", s.writeSQL.Stats())
+	writes.Waits, writes.Waited = s.queue.waits.Load(), time.Duration(s.queue.waited.Load()) // for the only connection
+	return []PoolStats{statsOfSQL("reads", s.readSQL.Stats()), writes}
+}
+
 func (s *sqlite) onEvents(stored func()) { s.stored = stored }
 
 // snapshot runs work in a transaction on a read-only connection. It sees the state at its first statement.

@@ -70,7 +70,7 @@ func (c Claims) validated() (Claims, error) {
 	if !ValidSubject(c.Subject) {
 		return Claims{}, refused(ReasonUntrusted, errors.New("the subject is not 1 to 255 printable ASCII characters"))
 	}
-	if !user.IsEmail(c.Email) {
+	if !user.ValidEmail(c.Email) {
 		c.Email, c.EmailVerified = "", false
 	}
 	return c, nil

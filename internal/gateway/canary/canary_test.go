@@ -135,7 +135,8 @@ func unavailable(rw http.ResponseWriter, _ *http.Request) {
 	rw.WriteHeader(http.StatusServiceUnavailable)
 }
 
-// measured returns the metrics: the sum of lags by replica, and the failures.
+// measured returns the metrics: the sum of lags by replica, and the failures. It checks whether the time of the last
+// round that measured every replica is set.
 func (w *world) measured(t *testing.T) (lags map[string]float64, failures float64) {
 	t.Helper()
 	r := prometheus.NewRegistry()
@@ -144,16 +145,21 @@ func (w *world) measured(t *testing.T) (lags map[string]float64, failures float6
 	if err != nil {
 		t.Fatal(err)
 	}
+	succeeded := false
 	lags = map[string]float64{}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			if f.GetName() == "latchkey_canary_failures_total" {
+			switch f.GetName() {
+			case "latchkey_canary_failures_total":
 				failures = m.GetCounter().GetValue()
-			} else {
+			case "latchkey_canary_last_success_timestamp_seconds":
+				succeeded = m.GetGauge().GetValue() > 0
+			default:
 				lags[m.GetLabel()[0].GetValue()] = m.GetHistogram().GetSampleSum()
 			}
 		}
 	}
+	check.Equal(t, succeeded, failures == 0 && len(lags) > 0, "whether the time of the last success is set")
 	return lags, failures
 }
 
