@@ -54,6 +54,8 @@ func TestInvite(t *testing.T) {
 			"This form was sent already.").lacks("lkl_")
 		owner.submit(owner.get(s.page("/users/invite")), "Invite", "email", "dora@acme.example", "stores",
 			"acme1us").wants(http.StatusUnprocessableEntity, "is already in the store Acme US")
+		owner.submit(owner.get(s.page("/users/invite")), "Invite", "email", s.OwnerEmail).wants(
+			http.StatusUnprocessableEntity, "already has this e-mail address")
 		list := owner.get(s.page("/users?status=pending")).wants(http.StatusOK, "1 user found").lacks(ana)
 		owner.submit(list, "Resend invitation").wants(http.StatusOK,
 			"Send this link to Dora Dahl, who uses it to set a password.")

@@ -35,7 +35,8 @@ type Invitation struct {
 // of it. For each store it returns fault.Forbidden as AddToStore and
 // SetStorePermissions do; without stores, as AddToAccount does. It returns
 // fault.Invalid for each field that breaks a rule, and fault.Conflict for a
-// store that the user is already in, and on "email" for a deactivated user. Fields of a store are reported under
+// store that the user is already in, and on "email" for a deactivated user and, without
+// stores, for one who has accepted already. Fields of a store are reported under
 // "stores" and its index, such as "stores.0.permissions".
 func (s *Service) Invite(ctx context.Context, by *auth.Principal, i Invitation) (Person, error) {
 	if err := MayCreate(by); err != nil {
@@ -50,6 +51,9 @@ func (s *Service) Invite(ctx context.Context, by *auth.Principal, i Invitation) 
 	err := s.edit(ctx, by, func(e *edit) (err error) {
 		if invited, err = e.withDetails(ctx, i.Details); err != nil {
 			return err
+		}
+		if len(i.Stores) == 0 && !invited.Pending {
+			return ErrEmailTaken()
 		}
 		var faults fault.List
 		var grants []checkedGrant
