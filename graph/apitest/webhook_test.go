@@ -138,7 +138,7 @@ func TestWebhookErrors(t *testing.T) {
 				"INVALID input.eventTypes: Choose at least one event type.",
 				"INVALID input.url: This is not the URL of a receiver. It has the form https://example.com/path."),
 			refused("an address that is not public", "createWebhook", `url: "https://127.0.0.1/", eventTypes: ["*"]`,
-				"INVALID input.url: The URL's address is not on the Internet. The server's operator can allow addresses of private networks."),
+				"INVALID input.url: The URL's address is not on the Internet. The server's operator can allow addresses of private networks (--webhook-allow)."),
 			notTheirs,
 			refused("an unknown type", "updateWebhook", `id: "<Hook>", eventTypes: ["user.vanished"]`,
 				`INVALID input.eventTypes: There is no event type "user.vanished". Query.eventTypes lists all.`),

@@ -116,7 +116,8 @@ func TestOccupiedPort(t *testing.T) {
 	s := serve(t, environment(t, dbtest.SQLiteURL(t)))
 	env := environment(t, dbtest.SQLiteURL(t))
 	occupied := strings.TrimPrefix(s.public, "http://")
-	expectRefusal(t, env, 1, "--addr: listen tcp "+occupied, "serve", "--addr", occupied, "--admin-addr", "127.0.0.1:0")
-	expectRefusal(t, env, 1, "--admin-addr: listen tcp "+occupied, "serve", "--admin-addr", occupied, "--addr",
-		"127.0.0.1:0")
+	expectRefusal(t, env, 1, "--addr (LATCHKEY_ADDR): listen tcp "+occupied, "serve", "--addr", occupied,
+		"--admin-addr", "127.0.0.1:0")
+	expectRefusal(t, env, 1, "--admin-addr (LATCHKEY_ADMIN_ADDR): listen tcp "+occupied, "serve",
+		"--admin-addr", occupied, "--addr", "127.0.0.1:0")
 }

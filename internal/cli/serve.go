@@ -238,10 +238,10 @@ func findPorts(ctx context.Context, cfg *config.Config) error {
 // listen opens the public and the admin listener.
 func listen(ctx context.Context, cfg config.Config) (public, admin net.Listener, err error) {
 	if public, err = httpserver.Listen(ctx, cfg.Addr); err != nil {
-		return nil, nil, cannotListen("--addr", err)
+		return nil, nil, cannotListen("addr", err)
 	}
 	if admin, err = httpserver.Listen(ctx, cfg.AdminAddr); err != nil {
-		return nil, nil, errors.Join(cannotListen("--admin-addr", err), public.Close())
+		return nil, nil, errors.Join(cannotListen("admin-addr", err), public.Close())
 	}
 	return public, admin, nil
 }
@@ -257,7 +257,9 @@ func replica(cfg config.Config) (access.Replica, error) {
 	return access.Replica{Name: name, URL: url}, nil
 }
 
-func cannotListen(flag string, err error) error { return fmt.Errorf("%s: %w", flag, err) }
+func cannotListen(flag string, err error) error {
+	return fmt.Errorf("%s: %w; is another server running? Set another address", config.Called(flag), err)
+}
 
 // newAPI returns the handler of the Account API.
 func newAPI(ctx context.Context, b *backend, replicas graph.Replicas, baseURL string,

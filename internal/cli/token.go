@@ -245,7 +245,8 @@ func (p tokenCommands) revoke() *cobra.Command {
 	var issued bool
 	c := &cobra.Command{
 		Use: "revoke ID… --account UUID", Short: "Revoke API tokens immediately, all or none",
-		Args: takes("ID", 1, math.MaxInt),
+		SuggestFor: []string{"delete", "remove"},
+		Args:       takes("ID", 1, math.MaxInt),
 	}
 	t := newTokenCommand(p.program, c, 0)
 	c.Flags().StringVar(&reason, "reason", "", "the reason, for the audit log")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/text/unicode/norm"
 
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
@@ -176,7 +177,12 @@ func (f First) manifest() manifest.Manifest {
 	}
 }
 
-// HashFor suggests a hash for a store of that name: its letters and digits, with a number appended if they are too few.
+// plainLetters are letters that have no accent to leave out.
+var plainLetters = strings.NewReplacer("ß", "ss", "æ", "ae", "œ", "oe", "ø", "o", "ł", "l", "đ", "d", "ð", "d",
+	"þ", "th")
+
+// HashFor suggests a hash for a store of that name: its letters, without accents, and digits, with a number appended if
+// they are too few.
 func HashFor(name string) string {
 	const least, most = 4, 32
 	kept := strings.Map(func(r rune) rune {
@@ -184,7 +190,7 @@ func HashFor(name string) string {
 			return r
 		}
 		return -1
-	}, strings.ToLower(name))
+	}, norm.NFKD.String(plainLetters.Replace(strings.ToLower(name))))
 	if len(kept) < least {
 		kept = "store" + kept + "1"
 	}

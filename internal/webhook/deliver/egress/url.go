@@ -57,7 +57,7 @@ func (p *Policy) checkHost(ctx context.Context, u *url.URL, port uint16) error {
 		}
 		if !public(addr.Unmap()) {
 			return invalid("The URL's address is not on the Internet. " +
-				"The server's operator can allow addresses of private networks.")
+				"The server's operator can allow addresses of private networks (--webhook-allow).")
 		}
 		return invalidPort(tls)
 	}
@@ -72,7 +72,7 @@ func (p *Policy) checkHost(ctx context.Context, u *url.URL, port uint16) error {
 	}
 	if local(host) {
 		return invalid("The URL's host is not on the Internet. " +
-			"The server's operator can allow addresses of private networks.")
+			"The server's operator can allow addresses of private networks (--webhook-allow).")
 	}
 	return invalidPort(tls)
 }
