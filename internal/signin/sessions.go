@@ -180,7 +180,7 @@ func choose(all []Membership, accountID uuid.UUID) (Membership, error) {
 	}
 	if accountID == uuid.Nil {
 		return Membership{}, fault.Errorf(fault.Forbidden,
-			"You are not a member of an active account. Ask the owner of one to add you.")
+			"You are not a member of an active account. Ask the owner of one to add you, or to reactivate you if you were deactivated.")
 	}
 	return Membership{}, fault.Errorf(fault.NotFound, "You are not in this account.")
 }
