@@ -81,7 +81,7 @@ func (d *delivering) revoke(t *testing.T, of token.Token) {
 func (d *delivering) run(t *testing.T, until func() bool) {
 	t.Helper()
 	dispatcher := deliver.NewDispatcher(deliver.DispatcherConfig{
-		Queue: d.db.Queue(), Send: deliver.NewSender(d.sender).Send, InFlight: 16, Grace: time.Second,
+		Queue: d.db.Queue(), Send: deliver.NewSender(d.sender).Send, InFlight: 16, Grace: 10 * time.Second,
 		Disabled: disabled, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	ctx, cancel := context.WithCancel(t.Context())
