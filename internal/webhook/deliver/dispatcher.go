@@ -26,8 +26,9 @@ const (
 	maxRecorded = 256
 	// margin is the part of a lease that must be left after an attempt, to record its outcome.
 	margin = 5 * time.Second
-	// queryTimeout bounds one call of the queue.
+	// queryTimeout bounds one call of the queue, and claimGrace a claim after the dispatcher was stopped.
 	queryTimeout = 10 * time.Second
+	claimGrace   = time.Second
 	// gather is how long the first outcome of a batch waits for those of other attempts in flight. It waits up to
 	// maxGather while enough deliveries wait in the lines to go on sending meanwhile.
 	gather    = 2 * time.Millisecond
@@ -135,6 +136,7 @@ func (d *Dispatcher) round(ctx, sending context.Context) (wait time.Duration, er
 			err = d.panicked(ctx, p)
 		}
 	}()
+	stopped := ctx
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	// While deliveries are claimed, there are webhooks.
@@ -153,9 +155,13 @@ func (d *Dispatcher) round(ctx, sending context.Context) (wait time.Duration, er
 	if free.Most <= 0 {
 		return poll, nil
 	}
-	jobs, err := d.c.Queue.Claim(ctx, free)
+	jobs, err := d.claim(stopped, free)
 	if err != nil {
 		return 0, err
+	}
+	if stopped.Err() != nil {
+		d.giveBack(sending, jobs)
+		return 0, nil
 	}
 	d.busy = len(jobs) > 0
 	d.start(sending, jobs)
@@ -168,6 +174,15 @@ func (d *Dispatcher) round(ctx, sending context.Context) (wait time.Duration, er
 		return poll, nil
 	}
 	return d.untilDue(ctx)
+}
+
+// claim claims deliveries. A claim that is in progress when stopped ends goes on for a moment: the database would
+// complete it without the dispatcher, and nothing would be sent until the leases end.
+func (d *Dispatcher) claim(stopped context.Context, free Places) ([]Job, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(stopped), queryTimeout)
+	defer cancel()
+	defer context.AfterFunc(stopped, func() { time.AfterFunc(claimGrace, cancel) })()
+	return d.c.Queue.Claim(ctx, free)
 }
 
 // untilDue returns the time until the next delivery is due, at most poll. What is due already may wait for another

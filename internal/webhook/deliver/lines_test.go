@@ -1,6 +1,7 @@
 package deliver_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"sync/atomic"
@@ -103,6 +104,47 @@ func TestStopReleases(t *testing.T) {
 	defer m.mu.Unlock()
 	check.Equal(t, m.released, ahead, "released deliveries")
 	check.Equal(t, m.inFlight(w.ID, time.Now()), deliver.MaxInFlight, "leases: those of aborted attempts")
+}
+
+// claimAtStop is a queue whose first claim of deliveries is answered when goOn is closed.
+type claimAtStop struct {
+	*memory
+
+	claimed, goOn chan struct{}
+}
+
+// Claim returns the error of a context that ends before the answer; the claim is made all the same.
+func (q claimAtStop) Claim(ctx context.Context, p deliver.Places) ([]deliver.Job, error) {
+	jobs, err := q.memory.Claim(ctx, p)
+	if len(jobs) == 0 {
+		return jobs, err
+	}
+	close(q.claimed)
+	select {
+	case <-q.goOn:
+		return jobs, err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// What a claim in progress finds is released when the server stops.
+func TestStopReleasesAClaimInProgress(t *testing.T) {
+	r := startReceiver(t, func(http.ResponseWriter, *http.Request) {})
+	f, m := newFixture(t), newMemory()
+	w := f.webhook(t, r.URL)
+	m.add(t, w)
+	q := claimAtStop{m, make(chan struct{}), make(chan struct{})}
+	_, stop := run(t, deliver.DispatcherConfig{Queue: q, Send: f.sender(t, 0, r).Send, Grace: time.Second})
+	m.emit(t, event("a", 1))
+	<-q.claimed
+	time.AfterFunc(100*time.Millisecond, func() { close(q.goOn) })
+	stop()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	check.Equal(t, m.released, 1, "released deliveries")
+	check.Equal(t, m.inFlight(w.ID, time.Now()), 0, "leases")
+	check.Equal(t, len(r.received()), 0, "requests")
 }
 
 // While places are scarce, webhooks take turns: a webhook does not keep its places for a run.
