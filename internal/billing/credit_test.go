@@ -215,8 +215,8 @@ func TestApprovalOfWhatThePageShowed(t *testing.T) {
 				m.to("2026-02-05T00:10:00")
 				_, err := m.ApproveReviewed(t.Context(), m.storeOwner, checkout.ID, &page)
 				if tc.refused {
-					refused(t, "an approval of an old page", err, "CONFLICT at: What is charged may have changed "+
-						"since the page was opened. Check it and approve again.")
+					refused(t, "an approval of an old page", err, "CONFLICT at: The amount may have changed "+
+						"while this page was open. Check it and approve again.")
 					check.Equal(t, m.charges(m.robot), before, "the charges after the refusal")
 					page = m.page(checkout)
 					_, err = m.ApproveReviewed(t.Context(), m.storeOwner, checkout.ID, &page)

@@ -207,12 +207,15 @@ func describe(kind ChargeKind, level string) string {
 	case OneTime:
 		text = "One-time price"
 	case Proration:
-		text = "Rest of the period after a change"
+		text = "Remaining time"
 	case Credit:
-		text = "Credit for the rest of the period"
+		text = "Unused time"
 	}
-	if level == "" {
+	switch {
+	case level == "":
 		return text
+	case kind == Proration, kind == Credit:
+		return text + " on " + level
 	}
 	return text + ": " + level
 }

@@ -160,7 +160,7 @@ func (c Checkout) checkReviewed(seen Reviewed, subscriptions map[uuid.UUID]Subsc
 		outdated = outdated || !item.Changes && !midnight(at).Equal(midnight(now))
 	}
 	if outdated || !bytes.Equal(digestOfItems(items), seen.Digest) {
-		return fault.Errorf(fault.Conflict, "What is charged may have changed since the page was opened. "+
+		return fault.Errorf(fault.Conflict, "The amount may have changed while this page was open. "+
 			"Check it and approve again.").On("at")
 	}
 	return nil

@@ -41,7 +41,7 @@ const (
 	bought = " Acme Subscriptions by Acme Retail, for Blue Bicycles "
 	sold   = " Acme Subscriptions, for Blue Bicycles (bluebike) "
 	// agreed is what was agreed in the end.
-	agreed = "What was agreed: 14 Feb 2026: Plus, $60.00 every month. Usage up to $10.00 " +
+	agreed = "Agreed terms: 14 Feb 2026: Plus, $60.00 every month. Usage up to $10.00 " +
 		"31 Jan 2026: Basic, $30.00 every month. Usage up to $10.00"
 )
 
@@ -76,11 +76,11 @@ func (f *billed) subscribe() {
 	check.Equal(f, c.Status, "PENDING", "the new checkout")
 	b := f.merchant
 	b.open(path)
-	b.fill("E-mail address", bicyclesOwner)
+	b.fill("Email address", bicyclesOwner)
 	b.fill("Password", b.server.known(bicyclesOwner))
 	b.follow("Sign in")
 	check.Equal(f, b.at(), path, "the page after signing in")
-	b.says("Approve a subscription from Acme Retail?", "Charged when you approve $30.00")
+	b.says("Approve a subscription from Acme Retail?", "Added to your next invoice $30.00")
 	check.Equal(f, b.facts(), []string{
 		charger,
 		store,
@@ -98,7 +98,7 @@ func (f *billed) subscribe() {
 	f.subscription = got.subscription()
 	b.open(path)
 	b.inspect("approval-approved")
-	b.follow("Show the subscription")
+	b.follow("View subscription")
 	check.Equal(f, b.text("h1"), "Acme Subscriptions: Basic\nActive", "the heading")
 	check.Equal(f, b.facts(), []string{
 		charger,
@@ -106,7 +106,7 @@ func (f *billed) subscribe() {
 		"Price: $30.00 every month",
 		usageCap,
 		"Next charge: 28 Feb 2026",
-		"What was agreed: 31 Jan 2026: Basic, $30.00 every month. Usage up to $10.00",
+		"Agreed terms: 31 Jan 2026: Basic, $30.00 every month. Usage up to $10.00",
 	}, "the subscription")
 	check.Equal(f, b.rows(), []string{
 		"Subscription: Basic 31 Jan 2026 to 27 Feb 2026 | Subscription fee | 31 Jan 2026 | Pending | $30.00",
@@ -181,8 +181,8 @@ func (f *billed) change() {
 		store,
 		"Current plan: Basic, $30.00 every month Usage up to $10.00",
 		"New plan: Plus, $60.00 every month, until you cancel",
-		"When you approve: Credit for the rest of the period: Basic 14 Feb 2026 to 27 Feb 2026 −$15.00 " +
-			"Rest of the period after a change: Plus 14 Feb 2026 to 27 Feb 2026 $30.00 Total $15.00",
+		"When you approve: Unused time on Basic 14 Feb 2026 to 27 Feb 2026 −$15.00 " +
+			"Remaining time on Plus 14 Feb 2026 to 27 Feb 2026 $30.00 Total $15.00",
 		"Next charge: $60.00 on 28 Feb 2026, then every month",
 		usageCap,
 	}, "the change")
@@ -195,9 +195,9 @@ func (f *billed) change() {
 	}, "the subscriptions")
 	b.follow("Acme Subscriptions: Plus")
 	check.Equal(f, b.rows(), []string{
-		"Rest of the period after a change: Plus 14 Feb 2026 to 27 Feb 2026 | " +
+		"Remaining time on Plus 14 Feb 2026 to 27 Feb 2026 | " +
 			"Prorated fee | 14 Feb 2026 | Pending | $30.00",
-		"Credit for the rest of the period: Basic 14 Feb 2026 to 27 Feb 2026 | Credit | " +
+		"Unused time on Basic 14 Feb 2026 to 27 Feb 2026 | Credit | " +
 			"14 Feb 2026 | Pending | −$15.00",
 		"250 mails 31 Jan 2026 to 27 Feb 2026 | Usage | 31 Jan 2026 | Invoiced | $2.50",
 		"Subscription: Basic 31 Jan 2026 to 27 Feb 2026 | Subscription fee | 31 Jan 2026 | Invoiced | $30.00",
@@ -211,9 +211,9 @@ func (f *billed) change() {
 	}, "the invoices after February")
 	b.follow("Invoice 2")
 	check.Equal(f, b.rows(), []string{
-		"Credit for the rest of the period: Basic" + bought + "14 Feb 2026 to 27 Feb 2026 | Credit | " +
+		"Unused time on Basic" + bought + "14 Feb 2026 to 27 Feb 2026 | Credit | " +
 			"14 Feb 2026 | −$15.00",
-		"Rest of the period after a change: Plus" + bought + "14 Feb 2026 to 27 Feb 2026 | " +
+		"Remaining time on Plus" + bought + "14 Feb 2026 to 27 Feb 2026 | " +
 			"Prorated fee | 14 Feb 2026 | $30.00",
 		"Subscription: Plus" + bought + "28 Feb 2026 to 30 Mar 2026 | Subscription fee | 28 Feb 2026 | $60.00",
 	}, "the lines of February's invoice")
@@ -231,9 +231,9 @@ func (f *billed) change() {
 	check.Equal(f, f.partner.rows(), []string{
 		"Subscription: Plus" + sold + "28 Feb 2026 to 30 Mar 2026 | Subscription fee | 28 Feb 2026 | " +
 			"Invoiced | $60.00",
-		"Rest of the period after a change: Plus" + sold + "14 Feb 2026 to 27 Feb 2026 | " +
+		"Remaining time on Plus" + sold + "14 Feb 2026 to 27 Feb 2026 | " +
 			"Prorated fee | 14 Feb 2026 | Invoiced | $30.00",
-		"Credit for the rest of the period: Basic" + sold + "14 Feb 2026 to 27 Feb 2026 | Credit | " +
+		"Unused time on Basic" + sold + "14 Feb 2026 to 27 Feb 2026 | Credit | " +
 			"14 Feb 2026 | Invoiced | −$15.00",
 		"250 mails" + sold + "31 Jan 2026 to 27 Feb 2026 | Usage | 31 Jan 2026 | Invoiced | $2.50",
 		"Subscription: Basic" + sold + "31 Jan 2026 to 27 Feb 2026 | Subscription fee | 31 Jan 2026 | " +
@@ -281,7 +281,7 @@ func TestUnapprovedCheckoutsInABrowser(t *testing.T) {
 		c, path := p.asks(stock(monthly(30, 0)))
 		b.open(path)
 		b.follow("Decline")
-		b.says("Request from Acme Retail", "Declined", "Nothing is charged.")
+		b.says("Request from Acme Retail", "Declined", "You weren't charged.")
 		b.inspect("approval-declined")
 		if got := p.polls(c); got.DeclinedAt == "" {
 			t.Error("declinedAt: got none, want the time")
@@ -308,7 +308,7 @@ func TestUnapprovedCheckoutsInABrowser(t *testing.T) {
 		v := s.signedIn(bicyclesOwner)
 		v.submit(v.get(other), "Approve").goes(p.site + "/welcome?shop=1")
 		check.Equal(t, b.follow("Approve"), 409, "status")
-		b.says("Your approval was not recorded", "Total when you opened the page: $30.00. Total now: −$30.00.")
+		b.says("Your approval was not recorded", "Was $30.00. Now −$30.00.")
 		b.inspect("approval-changed")
 		check.Equal(t, p.polls(c).Status, "PENDING", "the changed checkout")
 	}, january)

@@ -28,7 +28,7 @@ func TestApprovingACheckout(t *testing.T) {
 		for _, want := range []string{"Approve a subscription from Nimbus Apps?",
 			"Nimbus Apps, for the app Cloud Stock", "Acme EU acme2eu", "Stock levels from all warehouses",
 			"$29.00 every month", "Up to $50.00 per month",
-			"Charged when you approve $29.00", "you go to nimbus.example"} {
+			"Added to your next invoice $29.00", "you'll return to nimbus.example"} {
 			page.wants(http.StatusOK, want)
 		}
 		policy := page.header.Get("Content-Security-Policy")
@@ -87,7 +87,7 @@ func TestCheckoutsOfTrialsAndChanges(t *testing.T) {
 		page := v.get(b.asks(trial).Path())
 		page.wants(http.StatusOK, "Nothing is charged. The first 14 days are free.")
 		page.wants(http.StatusOK, "First charge $29.00 on ")
-		page.wants(http.StatusOK, "Charged when you approve $0.00")
+		page.wants(http.StatusOK, "Added to your next invoice $0.00")
 
 		sub := b.subscribed(v, item("10", "5"))
 		b.charged(1)
@@ -96,7 +96,7 @@ func TestCheckoutsOfTrialsAndChanges(t *testing.T) {
 		c := b.asks(change)
 		page = v.get(c.Path())
 		for _, want := range []string{"Current plan Gold, $10.00 every month", "New plan Gold, $40.00 every month",
-			"Rest of the period after a change: Gold", "Credit for the rest of the period: Gold",
+			"Remaining time on Gold", "Unused time on Gold",
 			"Up to $5.00 per month"} {
 			page.wants(http.StatusOK, want)
 		}
@@ -172,7 +172,7 @@ func TestWhoAnswersCheckouts(t *testing.T) {
 		v.send(foreign).wants(http.StatusForbidden, "from another site")
 		v.post(c.Path()+"/approve").wants(http.StatusUnprocessableEntity, "The form cannot be read.")
 		v.post(c.Path()+"/approve", "at", "2026-01-01T00:00:00Z").wants(http.StatusConflict,
-			"What is charged may have changed")
+			"The amount may have changed")
 		b.charged(0)
 		v.get(c.Path()).wants(http.StatusOK, "Approve a subscription")
 	})

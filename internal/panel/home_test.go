@@ -12,7 +12,7 @@ func TestSignInByKeyboard(t *testing.T) {
 		b := s.browser(t)
 		b.open("/accounts")
 		b.inspect("signin")
-		b.focuses("E-mail address")
+		b.focuses("Email address")
 		b.press(s.OwnerEmail)
 		b.tabTo("Password")
 		b.press(s.Password)

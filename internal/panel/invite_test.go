@@ -136,7 +136,7 @@ func TestInviteIntoAnotherStore(t *testing.T) {
 			t.Errorf("the form: got a role in Acme EU, want none: %s", form.body)
 		}
 		at := personAt(t, clerk.get(s.page("/stores/acme2eu/users")), "Store Owner")
-		clerk.get(at).wants(http.StatusOK, euOwner).lacks("Create a link to sign in")
+		clerk.get(at).wants(http.StatusOK, euOwner).lacks("Create sign-in link")
 		before := s.contents()
 		clerk.submit(form, "Invite", "email", "dora@acme.example", "firstName", "Dora", "lastName", "Dahl", "stores",
 			"acme2eu").wants(http.StatusForbidden, s.OwnerEmail)

@@ -26,7 +26,7 @@ func TestLink(t *testing.T) {
 		address := s.invite("nora@acme.example", "--first-name", "Nora", "--last-name", "New")
 		v := s.visitor()
 		for range 2 { // mail scanners open links first
-			v.open(address).wants(http.StatusOK, "Acme Retail invites you")
+			v.open(address).wants(http.StatusOK, "Acme Retail invited you")
 		}
 		page := v.open(address)
 		check.Equal(t, page.header.Get("Referrer-Policy"), "strict-origin", "Referrer-Policy")

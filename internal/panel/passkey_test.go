@@ -206,7 +206,7 @@ func TestAppInBrowser(t *testing.T) {
 		b.signOut()
 
 		b.open("/signin")
-		b.fill("E-mail address", s.OwnerEmail)
+		b.fill("Email address", s.OwnerEmail)
 		b.fill("Password", s.Password)
 		b.follow("Sign in")
 		b.see("Two-factor authentication")
@@ -238,7 +238,7 @@ func TestProviderInBrowser(t *testing.T) {
 		p.Know(openidtest.Person{Subject: "stranger-1", Email: s.OwnerEmail, Verified: true})
 		p.Know(openidtest.Person{Subject: "stranger-1", Email: "stranger@elsewhere.example", Verified: true})
 		b.open("/profile/security")
-		b.fill("E-mail address", s.OwnerEmail)
+		b.fill("Email address", s.OwnerEmail)
 		b.fill("Password", s.Password)
 		b.follow("Sign in")
 		b.follow("Link Example ID")

@@ -155,8 +155,8 @@ func linkIn(t *testing.T, mail string) string {
 
 func TestForgotWithoutMail(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
-		s.visitor().open("/forgot").wants(http.StatusOK, "This server does not send e-mail.")
-		s.visitor().post("/forgot", "email", s.OwnerEmail).wants(http.StatusOK, "This server does not send e-mail.")
+		s.visitor().open("/forgot").wants(http.StatusOK, "This server does not send email.")
+		s.visitor().post("/forgot", "email", s.OwnerEmail).wants(http.StatusOK, "This server does not send email.")
 	})
 }
 

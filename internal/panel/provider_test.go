@@ -263,7 +263,7 @@ func TestPagesWithoutPasswords(t *testing.T) {
 		v.post("/profile/password", "present", s.Password, "password", "another phrase", "passwordConfirmation",
 			"another phrase").
 			wants(http.StatusForbidden, "Sign-in with a password is turned off here.")
-		v.get(link).wants(http.StatusNotFound, "links sent by e-mail do not sign in")
+		v.get(link).wants(http.StatusNotFound, "links sent by email do not sign in")
 		v.submit(v.get(s.page("/users/invite")), "Invite", "email", "nell@acme.example", "firstName", "Nell",
 			"lastName", "New").
 			wants(http.StatusOK, "ask the user to sign in with Example ID, as nell@acme.example")

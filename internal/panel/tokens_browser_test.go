@@ -106,7 +106,7 @@ func TestTokenFromFirstToLast(t *testing.T) {
 		b.open(at)
 		b.see("No API tokens yet")
 		b.inspect("tokens-empty")
-		b.follow("Create the first one")
+		b.follow("Create API token")
 		b.fill("Name", "Onboarding & leavers")
 		b.check("Account Users: modify")
 		b.see("Account Users: modify")
@@ -157,7 +157,7 @@ func TestTokenFromFirstToLast(t *testing.T) {
 		b.press(kb.Escape)
 		b.follow("Onboarding & leavers")
 		b.inspect("token")
-		for _, tab := range []string{"Permissions", "Access tokens", "History"} {
+		for _, tab := range []string{"Scopes", "Access tokens", "History"} {
 			b.click(tab)
 			b.await("the tab", currentTab+" === "+quoted(tab))
 			b.inspect("token-" + strings.ToLower(strings.ReplaceAll(tab, " ", "-")))
@@ -192,7 +192,7 @@ func TestSecretsAreShownOnce(t *testing.T) {
 				b.back()
 			},
 		} {
-			b.make(at, "Store token "+name, "Orders: read-only")
+			b.make(at, "Store token "+name, "Orders: read")
 			access := b.text("#access_token")
 			_, content := b.downloaded()
 			if credential(t, content, "ACCESS TOKEN") != access {
@@ -218,7 +218,7 @@ func TestSecretsAreShownOnce(t *testing.T) {
 func TestClosingSecretsAsks(t *testing.T) {
 	whileSignedIn(t, func(t *testing.T, s *server, b *browser) {
 		at := "/accounts/" + s.Account + "/tokens"
-		b.make(at, "Asked", "Account: read-only")
+		b.make(at, "Asked", "Account: read")
 		b.downloaded() // the page cannot detect this download
 		b.click("Done")
 		b.see("Have you saved the secrets?")
@@ -239,7 +239,7 @@ func TestClosingSecretsAsks(t *testing.T) {
 		b.follow("Close without saving")
 		b.see("was created.")
 
-		b.make(at, "Not asked", "Account: read-only")
+		b.make(at, "Not asked", "Account: read")
 		b.downloaded()
 		b.click("Download as .env")
 		if name, content := b.downloaded(); name != "latchkey-credentials-not-asked.env" ||
@@ -276,7 +276,7 @@ func TestDeleteSeveralTokens(t *testing.T) {
 		b.miss("Third")
 		b.check("Select all on this page")
 		b.follow("Delete selected")
-		b.see("Delete this API token?")
+		b.see("Delete “Second”?")
 		b.tabTo("Delete token")
 		b.enter()
 		b.see("was deleted and no longer works.")
@@ -317,7 +317,7 @@ func TestTokensWithoutScripts(t *testing.T) {
 func TestRotateTokenInBrowser(t *testing.T) {
 	whileSignedIn(t, func(t *testing.T, s *server, b *browser) {
 		at := "/accounts/" + s.Account + "/tokens"
-		b.make(at, "Rotated", "Account Users: read-only")
+		b.make(at, "Rotated", "Account Users: read")
 		_, content := b.downloaded()
 		before := credential(t, content, "ACCESS TOKEN")
 		b.click("Download as text")
@@ -328,7 +328,7 @@ func TestRotateTokenInBrowser(t *testing.T) {
 		b.must("open the form", chromedp.Click(chromedp.CSS("#access summary")))
 		b.choose("Previous access token", "Valid for 1 more hour")
 		b.follow("Rotate access token")
-		b.see("A new access token for Rotated")
+		b.see("New access token: Rotated")
 		b.inspect("tokens-rotated")
 		_, content = b.downloaded()
 		after := credential(t, content, "ACCESS TOKEN")
@@ -351,7 +351,7 @@ func TestRotateTokenInBrowser(t *testing.T) {
 		b.must("open the form", chromedp.Click(chromedp.CSS("#access summary")))
 		b.choose("Previous access token", "Revoke immediately")
 		b.follow("Rotate access token")
-		b.see("A new access token for Rotated")
+		b.see("New access token: Rotated")
 		s.works(before, false)
 		s.works(after, false)
 		_, content = b.downloaded()

@@ -91,7 +91,7 @@ func TestChoosingScopesInBrowser(t *testing.T) {
 		b.await("the implied scope to be free again", "!("+locked+")")
 		b.miss("Account Users: modify, remove")
 		b.click("None: Account")
-		b.see("No permissions yet.")
+		b.see("No scopes chosen yet.")
 		b.click("All read-only: Account")
 		b.see("Audit Log: read-only")
 		b.fill("Find scopes by name or ID", "store_v2_products")

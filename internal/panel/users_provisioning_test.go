@@ -147,7 +147,7 @@ func TestPeopleOfAnIdentityProvider(t *testing.T) {
 		owner.post(at+"/reactivate").wants(http.StatusConflict, "An identity provider keeps")
 		s.scim(token, http.StatusOK, http.MethodPatch, "/Users"+id, activeIs+`true}]}`)
 
-		owner.submit(owner.get(at), "Manage by hand").goes(at).notes("person_by_hand", 1)
+		owner.submit(owner.get(at), "Manage manually").goes(at).notes("person_by_hand", 1)
 		page = owner.get(at).wants(http.StatusOK, "Ida Idp").lacks("identity provider")
 		owner.submit(page, "Save", "firstName", "Anna").goes(at).notes("person_saved", 1)
 		owner.get(s.page("/users")).wants(http.StatusOK, "Anna Idp").lacks("Provisioned")
@@ -188,7 +188,7 @@ func TestProvisioningInABrowser(t *testing.T) {
 		b.click("Copy the base URL")
 		b.see("Copied.")
 		check.Equal(t, b.clipboard(), s.URL+s.page("/scim/v2"), "copied")
-		b.follow("Create a token for an identity provider")
+		b.follow("Create token")
 		b.fill("Name", "Okta")
 		b.follow("Create API token")
 		b.see("shown only once")
@@ -206,8 +206,8 @@ func TestProvisioningInABrowser(t *testing.T) {
 		b.see("Provisioned")
 		b.follow("Ida Idp")
 		b.inspect("person-provisioned")
-		b.follow("Manage by hand")
-		b.see("is managed by hand now.")
+		b.follow("Manage manually")
+		b.see("is now managed manually.")
 		b.see("Save")
 	})
 }

@@ -177,7 +177,7 @@ func TestEditWebhook(t *testing.T) {
 		if !strings.Contains(edit.body, `value="*" checked`) {
 			t.Error("form: got no checkbox of all types checked, want it")
 		}
-		owner.open(hook+"/delete").wants(http.StatusOK, "Delete this webhook?")
+		owner.open(hook+"/delete").wants(http.StatusOK, "Delete the webhook https://hooks.example/new?")
 		owner.submit(owner.open(hook+"/delete"), "Delete webhook").goes(
 			s.page("/webhooks")).notes("webhook_deleted", 1)
 		owner.open(hook).wants(http.StatusNotFound, "")
@@ -274,8 +274,8 @@ func TestPausedAndDisabledWebhook(t *testing.T) {
 		owner.create(s.page("/tokens"), "While disabled")
 		owner.open(s.page("/webhooks")).wants(http.StatusOK, "Disabled")
 		to.status.Store(http.StatusOK)
-		page := owner.open(hook).wants(http.StatusOK, "Replay what it missed").wants(http.StatusOK,
-			"1 delivery died around that time.")
+		page := owner.open(hook).wants(http.StatusOK, "Replay missed deliveries").wants(http.StatusOK,
+			"1 delivery failed around that time.")
 		owner.submit(page, "Enable").goes(hook).notes("webhook_enabled_replayed", 2)
 		got := to.wait(t, 4)
 		if texts := got[2].Body + got[3].Body; !strings.Contains(texts, "When it is gone") ||
@@ -292,7 +292,7 @@ func TestRotateWebhookSecret(t *testing.T) {
 		owner, to := s.signedIn(s.OwnerEmail), s.receiver(t)
 		hook, before := owner.addWebhook(s.page("/webhooks"), to.URL, "user.*")
 		page := owner.open(hook)
-		rotated := owner.submit(page, "Rotate signing secret").wants(http.StatusOK, "A new signing secret")
+		rotated := owner.submit(page, "Rotate signing secret").wants(http.StatusOK, "New signing secret")
 		rotated.wants(http.StatusOK, "also signed with the previous secret until")
 		after := valueOf(rotated, "signing_secret")
 		if after == before || !strings.HasPrefix(after, "whsec_") {

@@ -90,7 +90,7 @@ func (b *browser) signIn(email string) {
 	b.t.Helper()
 	password := b.server.known(email)
 	b.open("/signin")
-	b.fill("E-mail address", email)
+	b.fill("Email address", email)
 	b.fill("Password", password)
 	b.follow("Sign in")
 	b.seeAccount()
