@@ -102,7 +102,7 @@ func TestInviteByOthers(t *testing.T) {
 			"STORE_ADMINISTRATOR")...).wants(http.StatusForbidden, "You do not have")
 		form = clerk.get(s.page("/users/invite"))
 		clerk.submit(form, "Invite", append(person, "stores", "acme2eu")...).wants(http.StatusOK,
-			"Only the owner of the account can create a link").lacks("lkl_")
+			"Only the owner of the account can create a sign-in link").lacks("lkl_")
 		clerk.get(s.page("/stores/acme2eu/users")).wants(http.StatusOK, "Dora Dahl")
 		nobody.get(s.page("/users/invite")).wants(http.StatusForbidden, s.OwnerEmail)
 		nobody.post(s.page("/users/invite"), person...).wants(http.StatusForbidden, s.OwnerEmail)
