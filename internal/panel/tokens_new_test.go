@@ -101,7 +101,7 @@ func TestChoosingScopesInBrowser(t *testing.T) {
 		b.fill("Find scopes by name or ID", "nothing like it")
 		b.see("No scopes match.")
 		b.fill("Find scopes by name or ID", "")
-		b.click("Add your address, " + evaluate[string](b, "document.querySelector('[data-add]').dataset.add"))
+		b.click("Add my IP (" + evaluate[string](b, "document.querySelector('[data-add]').dataset.add") + ")")
 		if got := b.value("IP addresses and ranges"); !strings.HasPrefix(got, "198.51.") {
 			t.Errorf("addresses: got %q, want the visitor's own", got)
 		}
