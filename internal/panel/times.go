@@ -24,6 +24,12 @@ func timeElement(zone *time.Location, at time.Time) template.HTML {
 		at.UTC().Format(time.RFC3339), exactTime(zone, at), shortTime(zone, at)))
 }
 
+// hourElement returns a time element with the day and the time in the viewer's time zone, without the year.
+func hourElement(zone *time.Location, at time.Time) template.HTML {
+	return template.HTML(fmt.Sprintf(`<time datetime=%q title=%q>%s</time>`, //nolint:gosec // consists of digits and letters
+		at.UTC().Format(time.RFC3339), exactTime(zone, at), at.In(zone).Format("2 Jan, 15:04")))
+}
+
 // clockElement returns a time element with the time of day in the viewer's time zone.
 func clockElement(zone *time.Location, at time.Time) template.HTML {
 	return template.HTML(fmt.Sprintf(`<time datetime=%q title=%q>%s</time>`, //nolint:gosec // consists of digits and letters

@@ -164,6 +164,7 @@ func (v *views) functions() template.FuncMap {
 		"time":       timeElement,
 		"when":       v.messages.relativeElement,
 		"clock":      clockElement,
+		"hour":       hourElement,
 		"short":      shortTime,
 		"day":        dayText,
 		"month":      monthText,

@@ -207,15 +207,17 @@ INSERT OR REPLACE INTO attempts
 	WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 160)
 	SELECT d.account_id, d.webhook_id, d.event_id, n.n,
 		(unixepoch() - CASE WHEN d.state = 'DELIVERED' THEN 9600 ELSE 0 END
-			- (n.n * 7919 + d.place * 10007) % 162000) * 1000000,
+			- (d.times - n.n) * 1010 - d.place * 61) * 1000000,
 		CASE WHEN d.state = 'DELIVERED' THEN 200 WHEN n.n % 3 = 0 THEN 0 ELSE 500 END, 40 + n.n * 137 % 2000,
 		CASE WHEN d.state = 'DELIVERED' THEN '' WHEN n.n % 3 = 0 THEN 'The receiver did not answer within 15 seconds.'
 			ELSE 'The receiver answered 500.' END,
 		CASE WHEN n.n % 3 = 0 THEN '' WHEN d.state = 'DELIVERED' THEN '{"ok": true}'
 			ELSE '<!doctype html><title>Internal Server Error</title>' END
-	FROM n, (SELECT *, row_number() OVER (ORDER BY event_id DESC) AS place, row_number() OVER (ORDER BY event_id) AS age
-		FROM deliveries JOIN webhooks w ON w.id = webhook_id AND w.url LIKE '%busy%') d
-	WHERE n.n <= CASE WHEN d.age <= 3 THEN 160 WHEN d.state = 'DEAD' THEN 9 WHEN d.state = 'PENDING' THEN 3 ELSE 1 END;
+	FROM n, (SELECT *, CASE WHEN age <= 3 THEN 160 WHEN state = 'DEAD' THEN 9 WHEN state = 'PENDING' THEN 3 ELSE 1 END
+		AS times FROM (SELECT deliveries.*, row_number() OVER (ORDER BY event_id DESC) AS place,
+			row_number() OVER (ORDER BY event_id) AS age
+			FROM deliveries JOIN webhooks w ON w.id = webhook_id AND w.url LIKE '%busy%')) d
+	WHERE n.n <= d.times;
 UPDATE webhooks SET failing_since = (unixepoch() - 9000) * 1000000 WHERE url LIKE '%busy%';
 UPDATE webhooks SET state = 'DISABLED', state_reason = 'Every attempt failed for 5 days.',
 	failing_since = (unixepoch() - 500000) * 1000000
