@@ -80,12 +80,12 @@ func (f *billed) subscribe() {
 	b.fill("Password", b.server.known(bicyclesOwner))
 	b.follow("Sign in")
 	check.Equal(f, b.at(), path, "the page after signing in")
-	b.says("Approve a subscription from Acme Retail?", "Added to your next invoice $30.00")
+	b.says("Approve a subscription from Acme Retail?",
+		"Added to your next invoice Subscription: Basic, 31 Jan 2026 to 27 Feb 2026 $30.00")
 	check.Equal(f, b.facts(), []string{
 		charger,
 		store,
 		"Price: $30.00 every month, until you cancel",
-		"When you approve: Subscription: Basic 31 Jan 2026 to 27 Feb 2026 $30.00",
 		"Next charge: $30.00 on 28 Feb 2026, then every month",
 		usageCap,
 	}, "what is asked")
@@ -182,10 +182,11 @@ func (f *billed) change() {
 		"Current plan: Basic, $30.00 every month Usage up to $10.00",
 		"New plan: Plus, $60.00 every month, until you cancel",
 		"When you approve: Unused time on Basic 14 Feb 2026 to 27 Feb 2026 −$15.00 " +
-			"Remaining time on Plus 14 Feb 2026 to 27 Feb 2026 $30.00 Total $15.00",
+			"Remaining time on Plus 14 Feb 2026 to 27 Feb 2026 $30.00",
 		"Next charge: $60.00 on 28 Feb 2026, then every month",
 		usageCap,
 	}, "the change")
+	b.says("Added to your next invoice $15.00")
 	b.follow("Approve")
 	f.script.visited(f.T)
 	check.Equal(f, f.script.polls(c).Status, "COMPLETE", "the checkout of the change")

@@ -48,6 +48,10 @@ type checkoutPage struct {
 	// in the merchant's favor.
 	Total, Today billing.Money
 	Credit       bool
+	// Billed reports whether the approval charges or credits anything. Only is the charge if there is a single one:
+	// the total stands for it.
+	Billed bool
+	Only   *shownCharge
 	// Was is the total on the old page that the visitor answered, nil if it is the same or unknown.
 	Was *billing.Money
 	// ReviewedAt and Digest are what the visitor saw (billing.Reviewed), in the form.
@@ -152,6 +156,10 @@ func (h *checkoutHandler) show(q *request, status int, found billing.Review, lat
 		shown.Shown = append(shown.Shown, one)
 		shown.Partner, shown.Blocked = item.Partner, shown.Blocked || one.Problem != ""
 		shown.Total = shown.Total.Plus(one.Sum.Minor)
+		shown.Billed = shown.Billed || len(one.Lines) > 0
+	}
+	if only := shown.Shown[0]; len(shown.Shown) == 1 && len(only.Lines) == 1 {
+		shown.Only = &only.Lines[0]
 	}
 	shown.Today, shown.Credit = shown.Total, shown.Total.Minor < 0
 	if shown.Credit {
