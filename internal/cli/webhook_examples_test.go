@@ -325,7 +325,7 @@ func TestWebhookGuide(t *testing.T) {
 		linkTo(t, program, filepath.Join(dir, "bin", "latchkey"))
 		linkTo(t, "../../examples", filepath.Join(dir, "examples"))
 		env := environment(t, url)
-		s, _ := demo(t, env)
+		s, session := demo(t, env)
 		r := &receiver{port: freePort(t), dir: dir, env: []string{"LATCHKEY_KEY_FILE=" + env["LATCHKEY_KEY_FILE"]}}
 		adapt := strings.NewReplacer("sqlite:tmp/demo.db", "'"+url+"'", "http://127.0.0.1:8080", s.public,
 			":9000", ":"+r.port,
@@ -347,6 +347,11 @@ func TestWebhookGuide(t *testing.T) {
 		both := []string{"api_token.created 1", "api_token.revoked 2"}
 		change()
 		check.Equal(t, types(r.wait(t, 2, verified), "My first token"), both, "what the receiver printed")
+		hook := regexp.MustCompile(`bc/account/webhook/[0-9a-f-]+`).FindString(
+			run(t, env, "webhook", "list", "--account", acmeID))
+		for _, line := range r.printed(verified) { // a request without an answer would be repeated
+			s.waitForDelivery(t, session, hook, verified.FindStringSubmatch(line)[3], 1)
+		}
 		r.stop(t)
 		change()
 		time.Sleep(time.Second) // the first attempt fails
