@@ -147,9 +147,9 @@ var raceDetector bool
 // raced are the tests that called keepRace.
 var raced = map[string]bool{}
 
-// keepRace makes the test start the program with the race detector, if it runs with it. It is for tests of what servers
-// do at the same time: they take requests while they start, stop, or lose something. The others start the program
-// without it.
+// keepRace makes the test start the program with the race detector, if the tests are compiled with it. Tests call it
+// whose servers answer requests while they start, stop or lose their database. Other tests start the program without
+// the detector.
 func keepRace(t *testing.T) {
 	t.Helper()
 	raced[t.Name()] = true

@@ -44,8 +44,8 @@ type checkoutPage struct {
 	// Partner is the account that charges.
 	Partner, Address string
 	Shown            []shownItem
-	// Total is the sum of what the approval charges, and Today its amount without a sign. Credit reports whether it is
-	// in the merchant's favor.
+	// Total is the sum of the charges of the approval, and Today is the same sum without its sign. Credit reports
+	// whether the sum is negative, in the merchant's favor.
 	Total, Today billing.Money
 	Credit       bool
 	// Billed reports whether the approval charges or credits anything. Only is the charge if there is a single one:
