@@ -144,6 +144,8 @@ func TestCreateTokenRefuses(t *testing.T) {
 			refused("a name too long", w.owner, with(map[string]any{"name": strings.Repeat("ü", 101)}), size),
 			refused("a name of two lines", w.owner, with(map[string]any{"name": "first\nACCESS TOKEN: x"}),
 				"INVALID input.name: A name is one line of plain text."),
+			refused("a name that does not show", w.owner, with(map[string]any{"name": strings.Repeat("\u2800", 4)}),
+				"INVALID input.name: A name has at least one visible character."),
 			refused("no scopes", w.owner, with(map[string]any{"scopes": []string{}}),
 				"INVALID input.scopes: Choose at least one scope."),
 			refused("another account's store", w.owner, with(map[string]any{"storeId": "<away.store0>"}),

@@ -262,3 +262,23 @@ func TestChangeOfAnotherAccount(t *testing.T) {
 	}
 	check.Equal(t, g.repo.queries.Load(), 1, "queries")
 }
+
+// Look-ups are counted by cache, whichever part of the cache answers them, and so are those that it may not answer.
+func TestStats(t *testing.T) {
+	for _, size := range []int{3, 1000} { // without the hot cache, and with it
+		g := openWith(t, size, time.Hour)
+		known, unknown := g.token(nil), g.secret(secret.AccountAccessToken)
+		for range 3 {
+			g.verify(known)
+			_, _ = g.Principal(ctx, unknown.Reveal(), auth.Origin{})
+		}
+		g.unsubscribed.Store(true)
+		g.verify(known)
+		got := g.caches.Stats()
+		check.Equal(t, got[0].Name, "credentials", "the first cache")
+		check.Equal(t, got[0].Hits, 4, "hits with %d places", size)
+		check.Equal(t, got[0].Misses, 3, "misses with %d places", size)
+		check.Equal(t, got[0].Size, 1, "values with %d places", size)
+		check.Equal(t, got[1], access.CacheStats{Name: "stores"}, "a cache that is not used")
+	}
+}

@@ -6,6 +6,7 @@ import (
 
 	"latchkey/internal/bulk/run"
 	"latchkey/internal/fault"
+	"latchkey/internal/test/check"
 )
 
 func TestCodesAndStatuses(t *testing.T) {
@@ -28,5 +29,15 @@ func TestCodesAndStatuses(t *testing.T) {
 					tc.status)
 			}
 		})
+	}
+}
+
+// Texts of a file cannot control the terminal.
+func TestShown(t *testing.T) {
+	for text, want := range map[string]string{
+		"ann@acme.example": "ann@acme.example", "jörg@acme.example": "jörg@acme.example",
+		"\x1b[31mred": `"\x1b[31mred"`, "a\rb": `"a\rb"`, "\u202eback": `"\u202eback"`,
+	} {
+		check.Equal(t, shown(text), want, "what is shown of %q", text)
 	}
 }

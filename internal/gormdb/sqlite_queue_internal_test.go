@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -38,9 +39,13 @@ func queued(t *testing.T, waiting string) string {
 			}()
 			synctest.Wait() // it is queued before the next one comes
 		}
+		time.Sleep(time.Second)
 		leave()
 		synctest.Wait()
 	})
+	check.Equal(t, q.waits.Load(), int64(len(waiting)), "%s: writes that waited", waiting)
+	check.Equal(t, time.Duration(q.waited.Load()), time.Duration(len(waiting))*time.Second,
+		"%s: the time that they waited", waiting)
 	if q.busy || len(q.urgent.waiting)+len(q.ordinary.waiting)+len(q.urgent.order)+len(q.ordinary.order) > 0 {
 		t.Errorf("%s: the queue: got %+v, want it empty", waiting, &q)
 	}

@@ -34,7 +34,7 @@ func checkText(what, text string, least, most int) *fault.Error {
 	case !plaintext.OneLine(text):
 		return fault.Errorf(fault.Invalid, "%s is one line of plain text.", what)
 	case n > 0 && !plaintext.Shows(text):
-		return fault.Errorf(fault.Invalid, "%s has a character that shows.", what)
+		return fault.Errorf(fault.Invalid, "%s has at least one visible character.", what)
 	case secret.In(text):
 		return fault.Errorf(fault.Invalid, "%s must not contain a credential. Rotate one that others may have seen.",
 			what)

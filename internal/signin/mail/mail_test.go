@@ -61,6 +61,20 @@ func TestMails(t *testing.T) {
 	}
 }
 
+// Mail goes to the composed address at the domain as it is looked up (user.Mailbox).
+func TestMailGoesToTheMailbox(t *testing.T) {
+	server := dbtest.StartSMTP(t)
+	to := nora
+	to.Email = "nora@\u24d0cme.example"
+	sender := mail.New(mail.Config{Host: server.Host, Port: server.Port, From: "keys@acme.example"})
+	if err := sender.Forgot(t.Context(), to, "https://keys.example/link/abc", until); err != nil {
+		t.Fatal(err)
+	}
+	if got := server.Next(t); !strings.Contains(got, "To: <nora@acme.example>") {
+		t.Errorf("the mail: want it to nora@acme.example, got\n%s", got)
+	}
+}
+
 // Every notice has a text of its own, with the address, the time, where it came
 // from and what to do, and no other input.
 func TestNotices(t *testing.T) {
