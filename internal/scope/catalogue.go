@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // Permission is a level of access to a resource.
@@ -53,11 +54,20 @@ type Grant struct {
 	Implies []string
 }
 
-// Catalogue is the set of all scopes. It is immutable; callers must not modify the
-// slices that it returns.
-type Catalogue struct {
+// Catalogue is the set of all scopes. It is safe for concurrent use; callers must
+// not modify the slices that it returns. Only Replace changes it.
+type Catalogue struct{ current atomic.Pointer[content] }
+
+// content is what a catalogue has at a time. It is immutable.
+type content struct {
 	resources []Resource
 	grants    map[string]Grant
+}
+
+func newCatalogue(c *content) *Catalogue {
+	catalogue := &Catalogue{}
+	catalogue.current.Store(c)
+	return catalogue
 }
 
 //go:embed catalogue.yaml
@@ -78,7 +88,7 @@ func Default() *Catalogue { return defaultCatalogue() }
 // permissions, for an account with the features, in the catalogue's order.
 func (c *Catalogue) Resources(level Level, features []Feature) []Resource {
 	var offered []Resource
-	for _, r := range c.resources {
+	for _, r := range c.current.Load().resources {
 		if level.holds(r.Level) && (r.Feature == "" || slices.Contains(features, r.Feature)) {
 			offered = append(offered, r)
 		}
@@ -87,20 +97,20 @@ func (c *Catalogue) Resources(level Level, features []Feature) []Resource {
 }
 
 // All returns every resource, in the catalogue's order.
-func (c *Catalogue) All() []Resource { return c.resources }
+func (c *Catalogue) All() []Resource { return c.current.Load().resources }
 
 // Lookup returns the properties of a scope, and whether it exists.
 func (c *Catalogue) Lookup(scope string) (Grant, bool) {
-	grant, found := c.grants[scope]
+	grant, found := c.current.Load().grants[scope]
 	return grant, found
 }
 
 // Expand returns the set of the names and all scopes that they imply. It keeps
 // unknown names.
 func (c *Catalogue) Expand(names ...string) Set {
-	all := slices.Clone(names)
+	all, grants := slices.Clone(names), c.current.Load().grants
 	for _, name := range names {
-		all = append(all, c.grants[name].Implies...)
+		all = append(all, grants[name].Implies...)
 	}
 	return own(all)
 }
@@ -108,8 +118,9 @@ func (c *Catalogue) Expand(names ...string) Set {
 // Visible returns the scopes that are visible to an account with the features. It
 // keeps unknown names.
 func (c *Catalogue) Visible(s Set, features []Feature) Set {
+	grants := c.current.Load().grants
 	hidden := func(name string) bool {
-		feature := c.grants[name].Feature
+		feature := grants[name].Feature
 		return feature != "" && !slices.Contains(features, feature)
 	}
 	if !slices.ContainsFunc(s.names, hidden) {
@@ -142,9 +153,10 @@ type Description struct {
 // Describe describes what a set of scopes allows.
 func (c *Catalogue) Describe(s Set) Description {
 	var d Description
+	now := c.current.Load()
 	implied := map[string]bool{}
 	for _, name := range s.names {
-		grant, known := c.grants[name]
+		grant, known := now.grants[name]
 		if !known {
 			d.Unknown = append(d.Unknown, name)
 		}
@@ -152,7 +164,7 @@ func (c *Catalogue) Describe(s Set) Description {
 			implied[other] = true
 		}
 	}
-	for _, r := range c.resources {
+	for _, r := range now.resources {
 		var granted []Permission
 		for _, p := range r.Permissions {
 			if s.Has(p.Scope) && !implied[p.Scope] {

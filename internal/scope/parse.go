@@ -35,7 +35,7 @@ func Parse(r io.Reader) (*Catalogue, error) {
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
-	return &Catalogue{resources: p.resources, grants: p.grants()}, nil
+	return newCatalogue(&content{resources: p.resources, grants: p.grants()}), nil
 }
 
 // parser collects the resources and the errors of a catalogue.

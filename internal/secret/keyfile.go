@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"latchkey/internal/fault"
+	"latchkey/internal/regularfile"
 )
 
 const (
@@ -26,11 +27,11 @@ const (
 
 // ReadKeyring reads the keyring in the file at path. It returns fault.NotFound (and
 // fs.ErrNotExist) if the file does not exist, and fault.Invalid if it cannot be
-// read, users other than its owner may read it, or it is not a key file; in the
-// last case it reports all invalid lines. Errors do not contain any of the file's
+// read, other users may read it (exposed), or it is not a key file; in the last
+// case it reports all invalid lines. Errors do not contain any of the file's
 // content.
 func ReadKeyring(path string) (*Keyring, error) {
-	file, err := os.Open(path)
+	file, info, err := regularfile.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fault.Wrap(err, fault.NotFound,
 			"There is no key file at %s. Name the right one, or make a new one with \"latchkey key create %s\".", path,
@@ -40,20 +41,24 @@ func ReadKeyring(path string) (*Keyring, error) {
 		return nil, fileFault(err, "open", path)
 	}
 	defer file.Close()
-	// Check the open file and not the path, which could be replaced in between.
-	info, err := file.Stat()
-	if err != nil {
-		return nil, fileFault(err, "inspect", path)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fault.Errorf(fault.Invalid, "The key file %s is not a regular file.", path)
-	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+	owner, known := ownerOf(info)
+	if mode := info.Mode().Perm(); exposed(mode, known && owner == 0 && os.Geteuid() != 0) {
 		return nil, fault.Errorf(fault.Invalid,
 			"The key file %s is accessible to users other than its owner (mode %04o). Run \"chmod 600 %s\".", path,
 			mode, path)
 	}
 	return parseKeyring(file, path)
+}
+
+// exposed reports whether too many users can access a key file. Its group may
+// read a file of root's that a server of another user reads: container platforms
+// mount secrets like this, since the server's user cannot own them.
+func exposed(mode fs.FileMode, ofRoot bool) bool {
+	allowed := fs.FileMode(0o700)
+	if ofRoot {
+		allowed = 0o740
+	}
+	return mode&^allowed != 0
 }
 
 // WriteNew writes the keyring to a new file at path that only its owner may read,
@@ -126,7 +131,7 @@ func (k *Keyring) text() string {
 	b.WriteString(keyFileComment)
 	fmt.Fprintln(&b, keyFileHeader)
 	for _, key := range k.keys {
-		fmt.Fprintf(&b, "key %s %x\n", key.id, *key.raw)
+		fmt.Fprintf(&b, "%s %s %x\n", serverKeyWord, key.id, *key.raw)
 	}
 	return b.String()
 }
@@ -177,7 +182,7 @@ func (p *keyFileParser) read(text string) {
 		return
 	}
 	words := strings.Fields(text)
-	if len(words) != 3 || words[0] != "key" {
+	if len(words) != 3 || words[0] != serverKeyWord {
 		p.fail("is not of the form \"key ID KEY\"")
 		return
 	}

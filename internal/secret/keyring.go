@@ -115,11 +115,14 @@ func pad(raw [keyLength]byte, b byte) *string {
 	return &text
 }
 
-// idOf returns the first six bytes of a hash of the key, in hexadecimal. It does
+// idLength is the length of a KeyID in bytes, which it has in hexadecimal.
+const idLength = 6
+
+// idOf returns the first bytes of a hash of the key, in hexadecimal. It does
 // not reveal the key. In a key file, it detects a damaged key.
 func idOf(raw [keyLength]byte) KeyID {
 	sum := sha256.Sum256(append([]byte("latchkey server key id\n"), raw[:]...))
-	return KeyID(hex.EncodeToString(sum[:6]))
+	return KeyID(hex.EncodeToString(sum[:idLength]))
 }
 
 // digest computes HMAC (RFC 2104, section 2) with its two passes written out. A

@@ -231,7 +231,7 @@ func TestHint(t *testing.T) {
 func TestZeroSecretIsSafe(t *testing.T) {
 	var zero secret.Secret
 	if zero.Kind() != "" || zero.Reveal() != "" || zero.Hint() != "" || zero.String() != "[secret]" {
-		t.Errorf("the zero secret: kind %q, reveal %q, hint %q, string %q, want nothing but [secret]",
+		t.Errorf("the zero secret: kind %q, reveal %q, hint %q, string %q, want only [secret]",
 			zero.Kind(), zero.Reveal(), zero.Hint(), zero.String())
 	}
 }

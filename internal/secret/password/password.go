@@ -27,7 +27,7 @@ const (
 // Check returns an error for each rule that a chosen password breaks, on the fields
 // "password" and "passwordConfirmation". No rule requires kinds of characters.
 // Check rejects common passwords, repetitions and sequences, and passwords that
-// consist of names: the service's and the given ones, such as the user's e-mail
+// consist of names: the service's and the given ones, such as the user's email
 // address and name and the account's name (NIST SP 800-63B, section 5.1.1.2).
 func Check(chosen, confirmation secret.Password, names ...string) fault.List {
 	var faults fault.List
@@ -58,7 +58,7 @@ func refusal(text string, names []string) string {
 	case isSequence([]rune(folded)):
 		return "This password is made of sequences, such as \"abcd\" or \"4321\". Choose another."
 	case isNames(folded, append(slices.Clone(names), serviceName)):
-		return "This password is made of names: the service's, the account's, or the user's name or e-mail address. Choose another."
+		return "This password is made of names: the service's, the account's, or the user's name or email address. Choose another."
 	}
 	return ""
 }
@@ -78,7 +78,7 @@ const (
 var cost uint32 = memory
 
 // LowerCost makes the new hashes of this process, and those of DummyHash, a thousand times cheaper. It is for the
-// TestMain of packages whose tests hash thousands of passwords, and nothing else may call it (internal/test/arch).
+// TestMain of packages whose tests hash thousands of passwords, and no other code may call it (internal/test/arch).
 func LowerCost() { cost = memory / 1024 }
 
 // Hasher hashes and verifies passwords. All hashers of a process share one Gate,
