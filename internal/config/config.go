@@ -22,6 +22,8 @@ type Config struct {
 	ReplicaName, ReplicaURL string
 	// InstanceFile is the file that this server keeps locked while it runs. Empty means none.
 	InstanceFile string
+	// File is the settings file. Empty means none.
+	File string
 	// Database is the URL of the database. It may contain a password and must not be printed.
 	Database string
 	// FeedDatabase is the direct URL of the same database if Database goes through a pooler. Empty means Database. It
@@ -55,6 +57,8 @@ type Config struct {
 	ShutdownGrace time.Duration
 	// TrustedProxies are the addresses whose X-Forwarded-For and X-Request-Id headers are trusted.
 	TrustedProxies []netip.Prefix
+	// TLS has the files of the public listener's TLS.
+	TLS TLS
 	// GatewayAddresses are the addresses from which gateways may call without a key.
 	GatewayAddresses []netip.Prefix
 	// CORSOrigins are the origins of web pages that may call the Account API from a browser.
@@ -67,12 +71,24 @@ type Config struct {
 	Log         Log
 	Mail        Mail
 	Webhooks    Webhooks
+	AuditStream AuditStream
 	TestClock   TestClock
 	EventBridge EventBridge
+	Leaks       Leaks
 	// SessionLifetime is the maximum lifetime of a control panel session.
 	SessionLifetime time.Duration
 	// SessionIdle is the idle timeout of a session. Zero means none.
 	SessionIdle time.Duration
+}
+
+// TLS holds the files of the public listener's TLS.
+type TLS struct {
+	// Cert and Key are the files of the certificate and its key. Empty means that the listener has no TLS.
+	Cert, Key string
+	// ClientCA is the file of the authorities of client certificates. Empty means none.
+	ClientCA string
+	// GatewayCerts reports whether gateways must present a certificate.
+	GatewayCerts bool
 }
 
 // HTTP holds the limits of one request.
@@ -117,6 +133,14 @@ type Rate struct {
 	Window   time.Duration
 }
 
+// Leaks holds the settings for reports of leaked secrets.
+type Leaks struct {
+	// Unsigned reports whether any client that has a secret may report it.
+	Unsigned bool
+	// Keys is the file of the keys of secret scanners. Empty means that signed reports are refused.
+	Keys string
+}
+
 // Mail holds the settings for sending mail. Without a host no mail is sent.
 type Mail struct {
 	Host string
@@ -138,6 +162,21 @@ type Webhooks struct {
 	// MaxPerAccount limits the number of webhooks of an account.
 	MaxPerAccount int
 }
+
+// AuditStream is where the server streams audit events to. With neither a file nor an address it does not.
+type AuditStream struct {
+	// File is the path of a file.
+	File string
+	// Address is the host and port of a syslog receiver.
+	Address string
+	// TLS reports whether the connection to it has TLS, and CA is the file with the receiver's authorities. Empty means
+	// those of the machine.
+	TLS bool
+	CA  string
+}
+
+// On reports whether events are streamed.
+func (s AuditStream) On() bool { return s != AuditStream{} }
 
 // TestClock holds the settings of the clock that billing goes by in tests.
 type TestClock struct {

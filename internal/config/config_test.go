@@ -70,7 +70,8 @@ func TestPrecedence(t *testing.T) {
 func TestEverySettingIsReadFromItsVariableAndFlag(t *testing.T) {
 	bad := "\x00nonsense"
 	// Any text is a valid file name.
-	free := map[string]bool{"catalogue": true, "key-file": true, "routes": true, "instance-file": true}
+	free := map[string]bool{"catalogue": true, "key-file": true, "routes": true, "instance-file": true,
+		"tls-cert": true, "tls-key": true, "tls-client-ca": true, "leak-report-keys": true}
 	for _, s := range config.Settings() {
 		if free[s.Flag] {
 			continue
@@ -151,6 +152,9 @@ func TestFaultsOfOneSetting(t *testing.T) {
 		{"number with text", "query-depth", "10x", "whole number"},
 		{"empty key file", "key-file", "", "name a file"},
 		{"both listeners on one address", "admin-addr", "127.0.0.1:8080", "public listener"},
+		{"key without a certificate", "tls-key", "tls.key", "together with --tls-cert"},
+		{"client authorities without a certificate", "tls-client-ca", "ca.crt", "with --tls-cert"},
+		{"certificates of gateways without authorities", "tls-gateway-certs", "on", "with --tls-client-ca"},
 		{"write timeout too short", "write-timeout", "5s", "--request-timeout"},
 		{"write timeout too short for receipts", "write-timeout", "26s", "--request-timeout"},
 		{"rate without a window", "token-rate", "100", "100/1m"},
@@ -162,6 +166,9 @@ func TestFaultsOfOneSetting(t *testing.T) {
 		{"deprecation without a time", "legacy-deprecated-at", "2026-01-01", "time such as"},
 		{"sunset before deprecation", "legacy-sunset-at", "2025-12-31T00:00:00Z", "--legacy-deprecated-at"},
 		{"log format", "log-format", "xml", "text or json"},
+		{"a relative file for audit events", "audit-stream", "file:audit.log", "absolute path"},
+		{"a syslog receiver without a port", "audit-stream", "syslog://logs.example", "syslog://HOST:PORT"},
+		{"authorities without TLS", "audit-stream", "syslog://logs.example:514?ca=/ca.pem", "only ca=FILE"},
 		{"more webhook workers than allowed", "webhook-workers", "10001", "from 0 to 10000"},
 		{"webhook receivers that are a name", "webhook-allow", "10.0.0.0/8,receiver", "CIDRs"},
 		{"no webhooks", "max-webhooks", "0", "from 1 to 1000"},
@@ -324,6 +331,36 @@ func TestBaseURL(t *testing.T) {
 	}
 }
 
+// With a certificate, URLs that are derived from an address have https.
+func TestTLS(t *testing.T) {
+	flags := map[string]string{"tls-cert": "tls.crt", "tls-key": "tls.key", "tls-client-ca": "ca.crt",
+		"tls-gateway-certs": "on"}
+	c := load(t, flags, nil)
+	check.Equal(t, c.TLS, config.TLS{Cert: "tls.crt", Key: "tls.key", ClientCA: "ca.crt", GatewayCerts: true}, "TLS")
+	check.Equal(t, c.BaseURL(":8443"), "https://localhost:8443", "public URL")
+	_, url := c.Replica("box", ":8443")
+	check.Equal(t, url, "https://box:8443", "URL for other servers")
+	flags["public-url"] = "http://keys.example"
+	_, err := config.Load(from(flags, nil), config.Needs{})
+	if want := "--public-url (LATCHKEY_PUBLIC_URL): must begin with https://"; err == nil ||
+		!strings.HasPrefix(err.Error(), want) {
+		t.Errorf("a public URL with http: got %v, want %s…", err, want)
+	}
+}
+
+func TestAuditStream(t *testing.T) {
+	for text, want := range map[string]config.AuditStream{
+		"file:/var/log//audit.log":          {File: "/var/log/audit.log"},
+		"syslog://[::1]:514":                {Address: "[::1]:514"},
+		"syslog+tls://logs.example:6514":    {Address: "logs.example:6514", TLS: true},
+		"syslog+tls://logs:6514?ca=/ca.pem": {Address: "logs:6514", TLS: true, CA: "/ca.pem"},
+	} {
+		c := load(t, map[string]string{"audit-stream": text}, nil)
+		check.Equal(t, c.AuditStream, want, "the target %s", text)
+		check.Equal(t, c.AuditStream.On(), true, "events are streamed")
+	}
+}
+
 func TestReplica(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
@@ -378,6 +415,7 @@ var commands = map[config.Purpose]string{
 	config.Mailing:        "`serve`, `user invite`",
 	config.Receivers:      "`serve`, `webhook create`",
 	config.LegacyAccounts: "`serve`, `legacy create`",
+	config.Probing:        "`serve`, `health`",
 }
 
 func table() string {

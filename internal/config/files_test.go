@@ -57,7 +57,7 @@ func TestFilesThatAreNoSecrets(t *testing.T) {
 	}
 }
 
-// Whatever can contain a secret can be in a file, and nothing else.
+// Settings that can contain a secret can be in a file, and no others can.
 func TestSecretsHaveFiles(t *testing.T) {
 	var got []string
 	for _, s := range config.Settings() {
@@ -67,5 +67,5 @@ func TestSecretsHaveFiles(t *testing.T) {
 	}
 	check.Equal(t, got, []string{"database", "feed-database", "oidc-client-secret", "smtp-url"}, "secret settings")
 	_, err := config.Load(from(nil, map[string]string{"LATCHKEY_ADDR_FILE": written(t, "nonsense")}), config.Needs{})
-	check.Equal(t, err, nil, "the error of a file for a setting that is no secret")
+	check.Equal(t, err, nil, "the error of a file for a setting that is not a secret")
 }

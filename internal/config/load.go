@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"latchkey/internal/fault"
+	"latchkey/internal/regularfile"
 )
 
 const (
@@ -35,16 +35,18 @@ type Needs struct {
 	Keys bool
 	// Creates reports whether the command creates a missing SQLite database.
 	Creates bool
+	// Restores reports whether the command restores a backup into a missing SQLite database, beside its key file.
+	Restores bool
 	// Serves reports whether the command is the server.
 	Serves bool
 }
 
-// Load reads every setting from its flag, otherwise from its variable or, for a secret, from the file that another
-// variable names, otherwise from its default. An empty variable counts as not set. It returns fault.Invalid with every
-// error, each naming the flag and the variable.
+// Load reads every setting from its flag, otherwise from its variable, in the environment or in the settings file, or,
+// for a secret, from the file that another variable names, otherwise from its default. An empty variable counts as not
+// set. It returns fault.Invalid with every error, each naming the flag and the variable.
 func Load(from Source, needs Needs) (Config, error) {
 	var c Config
-	var faults fault.List
+	from, faults := from.withFile()
 	wrong := map[string]bool{}
 	for _, s := range Settings() {
 		text, set, err := s.text(from)
@@ -94,7 +96,7 @@ const maxSecret = 64 << 10
 
 // secretIn returns the content of a file, without the line break at its end.
 func secretIn(path string) (string, error) {
-	file, err := os.Open(path)
+	file, _, err := regularfile.Open(path)
 	if err != nil {
 		return "", err
 	}
@@ -165,7 +167,29 @@ func (c *Config) checkTogether(needs Needs, right func(flags ...string) bool) fa
 		faults = append(faults, fault.Errorf(fault.Invalid,
 			"must not be before --legacy-deprecated-at.").On(Called("legacy-sunset-at")))
 	}
+	faults = append(faults, c.checkTLS(right)...)
 	return append(faults, c.SignIn.check(right)...)
+}
+
+// checkTLS validates combinations of the settings of TLS.
+func (c *Config) checkTLS(right func(flags ...string) bool) fault.List {
+	var faults fault.List
+	add := func(flag, message string) {
+		faults = append(faults, fault.Errorf(fault.Invalid, "%s", message).On(Called(flag)))
+	}
+	if right("tls-cert", "tls-key") && (c.TLS.Cert == "") != (c.TLS.Key == "") {
+		add("tls-key", "must be given together with --tls-cert, or not at all.")
+	}
+	if right("tls-client-ca", "tls-cert") && c.TLS.ClientCA != "" && c.TLS.Cert == "" {
+		add("tls-client-ca", "must be given with --tls-cert: only a listener with TLS asks for certificates.")
+	}
+	if right("tls-client-ca", "tls-gateway-certs") && c.TLS.GatewayCerts && c.TLS.ClientCA == "" {
+		add("tls-gateway-certs", "must be given with --tls-client-ca, which verifies the certificates.")
+	}
+	if c.TLS.Cert != "" && right("public-url") && strings.HasPrefix(c.PublicURL, "http://") {
+		add("public-url", "must begin with https:// where --tls-cert is given.")
+	}
+	return faults
 }
 
 // onLoopback reports whether only the machine itself can reach a listener at the address.
@@ -192,6 +216,7 @@ func (s SignIn) check(right func(flags ...string) bool) fault.List {
 
 // IsSet reports whether the setting of the flag is set explicitly.
 func IsSet(from Source, flag string) bool {
+	from, _ = from.withFile()
 	return slices.ContainsFunc(Settings(), func(s Setting) bool {
 		_, set, _ := s.text(from)
 		return s.Flag == flag && set
@@ -213,28 +238,32 @@ func (c *Config) SQLiteFile() (string, bool) {
 	return strings.CutPrefix(c.Database, sqlitePrefix)
 }
 
-// BaseURL returns the public URL of a server that listens on addr: PublicURL, or http and the address. An address that
-// means all interfaces becomes localhost.
+// BaseURL returns the public URL of a server that listens on addr: PublicURL, or http or https and the address. An
+// address that means all interfaces becomes localhost.
 func (c *Config) BaseURL(addr string) string {
-	return cmp.Or(c.PublicURL, httpURL(addr, "localhost"))
+	return cmp.Or(c.PublicURL, c.urlOf(addr, "localhost"))
 }
 
 // Replica returns the name and URL of a server that listens on addr, for the servers that share its database:
-// ReplicaName and ReplicaURL, or the machine's name with the port, and http with the address. An address that means all
-// interfaces becomes the machine's name.
+// ReplicaName and ReplicaURL, or the machine's name with the port, and http or https with the address. An address that
+// means all interfaces becomes the machine's name.
 func (c *Config) Replica(machine, addr string) (name, url string) {
 	_, port, _ := net.SplitHostPort(addr)
-	return cmp.Or(c.ReplicaName, net.JoinHostPort(machine, port)), cmp.Or(c.ReplicaURL, httpURL(addr, machine))
+	return cmp.Or(c.ReplicaName, net.JoinHostPort(machine, port)), cmp.Or(c.ReplicaURL, c.urlOf(addr, machine))
 }
 
-// httpURL returns the URL of an address. host replaces an address that means all interfaces.
-func httpURL(addr, host string) string {
+// urlOf returns the URL of a public listener at an address. host replaces an address that means all interfaces.
+func (c *Config) urlOf(addr, host string) string {
+	scheme := "http://"
+	if c.TLS.Cert != "" {
+		scheme = "https://"
+	}
 	given, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return "http://" + addr
+		return scheme + addr
 	}
 	if ip, err := netip.ParseAddr(given); given != "" && (err != nil || !ip.IsUnspecified()) {
 		host = given
 	}
-	return "http://" + net.JoinHostPort(host, port)
+	return scheme + net.JoinHostPort(host, port)
 }

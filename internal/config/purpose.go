@@ -19,6 +19,8 @@ const (
 	Receivers
 	// LegacyAccounts is creating legacy API accounts.
 	LegacyAccounts
+	// Probing is asking the server whether it is ready.
+	Probing
 )
 
 // UsedBy reports whether a command with these purposes uses the setting.

@@ -39,10 +39,13 @@ type Setting struct {
 // Settings returns every setting, in the order of the documentation.
 func Settings() []Setting {
 	return slices.Concat(
-		grouped("Addresses", placeSettings()), grouped("Database and files", dataSettings()),
+		grouped("Addresses", placeSettings()), grouped("TLS", tlsSettings()),
+		grouped("Database and files", dataSettings()),
 		grouped("API tokens", tokenSettings()), grouped("Requests", httpSettings()),
 		grouped("Rate limits", rateSettings()), grouped("Webhooks and event sources", webhookSettings()),
-		grouped("Billing", billingSettings()), grouped("Signing in", signInSettings()), grouped("Mail", mailSettings()),
+		grouped("Audit log", auditSettings()), grouped("Billing", billingSettings()),
+		grouped("Signing in", signInSettings()), grouped("Mail", mailSettings()),
+		grouped("Reports of leaks", leakSettings()),
 		grouped("Legacy API accounts", legacySettings()), grouped("GraphQL operations", querySettings()),
 		grouped("Logs", logSettings()))
 }
@@ -58,14 +61,14 @@ func placeSettings() []Setting {
 	return []Setting{
 		{Flag: "addr", For: Links, Default: "127.0.0.1:8080", Usage: "address of the public listener, host:port",
 			keep: address(func(c *Config) *string { return &c.Addr })},
-		{Flag: "admin-addr", Default: "127.0.0.1:8081", Serving: true,
+		{Flag: "admin-addr", For: Probing, Default: "127.0.0.1:8081",
 			Usage: "address of the admin listener (health, metrics), host:port",
 			keep:  address(func(c *Config) *string { return &c.AdminAddr })},
 		{Flag: "profiling", Default: "off", Bare: true, Serving: true,
 			Usage: "whether the admin listener serves profiles of the process at /debug/pprof/: on or off",
 			keep:  onOff(func(c *Config) *bool { return &c.Profiling })},
 		{Flag: "public-url", For: Links, private: true,
-			Usage: "URL of the public listener for clients (default: http:// and its address; other commands: the URL of the server that started last)",
+			Usage: "URL of the public listener for clients (default: its address, with https:// if it has --tls-cert; other commands: the URL of the server that started last)",
 			keep:  webURL(func(c *Config) *string { return &c.PublicURL })},
 		{Flag: "replica-name", Serving: true,
 			Usage: "name of this server among those that share its database (default: the machine's name and the port)",
@@ -74,7 +77,7 @@ func placeSettings() []Setting {
 			Usage: "file on storage that only this server uses; lets it restart without waiting on another machine after a crash (default: none)",
 			keep:  file(func(c *Config) *string { return &c.InstanceFile })},
 		{Flag: "replica-url", Serving: true, private: true,
-			Usage: "URL of the public listener for the other servers (default: http:// and its address)",
+			Usage: "URL of the public listener for the other servers (default: its address, with https:// if it has --tls-cert)",
 			keep:  webURL(func(c *Config) *string { return &c.ReplicaURL })},
 		{Flag: "trusted-proxies", Serving: true,
 			Usage: "CIDRs of proxies whose X-Forwarded-For and X-Request-Id are trusted, separated by commas",
@@ -90,8 +93,31 @@ func placeSettings() []Setting {
 	}
 }
 
+func tlsSettings() []Setting {
+	return []Setting{
+		{Flag: "tls-cert", Serving: true,
+			Usage: "file with the certificate of the public listener and those of its issuers, in PEM form; clients then use https (default: none, http)",
+			keep:  file(func(c *Config) *string { return &c.TLS.Cert })},
+		{Flag: "tls-key", Serving: true,
+			Usage: "file with the private key of the certificate, in PEM form; required with --tls-cert",
+			keep:  file(func(c *Config) *string { return &c.TLS.Key })},
+		{Flag: "tls-client-ca", Serving: true,
+			Usage: "file with the authorities of client certificates, in PEM form; a certificate that a client presents is then verified (default: none are asked for)",
+			keep:  file(func(c *Config) *string { return &c.TLS.ClientCA })},
+		{Flag: "tls-gateway-certs", Default: "off", Bare: true, Serving: true,
+			Usage: "whether gateways must present a certificate of --tls-client-ca: on or off",
+			keep:  onOff(func(c *Config) *bool { return &c.TLS.GatewayCerts })},
+	}
+}
+
+// fileFlag is the flag of the settings file.
+const fileFlag = "config"
+
 func dataSettings() []Setting {
 	return []Setting{
+		{Flag: fileFlag, For: Storage,
+			Usage: "file with settings, a variable and its value on each line; flags and the environment take precedence (default: none)",
+			keep:  file(func(c *Config) *string { return &c.File })},
 		{Flag: "database", For: Storage, Env: "LATCHKEY_DATABASE_URL", Default: "sqlite:latchkey.db",
 			private: true, Secret: true, Usage: "database: sqlite:FILE or postgres://…", keep: database},
 		{Flag: "feed-database", Env: "LATCHKEY_FEED_DATABASE_URL", private: true, Secret: true, Serving: true,
@@ -139,6 +165,14 @@ func tokenSettings() []Setting {
 	}
 }
 
+func auditSettings() []Setting {
+	return []Setting{
+		{Flag: "audit-stream", Serving: true,
+			Usage: "where to stream audit events: file:PATH, syslog://HOST:PORT or syslog+tls://HOST:PORT, the last with ?ca=FILE for authorities of your own (default: nowhere)",
+			keep:  auditStream},
+	}
+}
+
 func webhookSettings() []Setting {
 	return []Setting{
 		{Flag: "webhook-workers", Default: "256", Serving: true,
@@ -169,6 +203,17 @@ func billingSettings() []Setting {
 		{Flag: "test-clock-anywhere", Default: "off", Bare: true, Serving: true,
 			Usage: "whether a server that other machines can reach may have a test clock: on or off",
 			keep:  onOff(func(c *Config) *bool { return &c.TestClock.Anywhere })},
+	}
+}
+
+func leakSettings() []Setting {
+	return []Setting{
+		{Flag: "leak-reports", Default: "on", Serving: true,
+			Usage: "whether a client that has a secret can report it as leaked: on or off",
+			keep:  onOff(func(c *Config) *bool { return &c.Leaks.Unsigned })},
+		{Flag: "leak-report-keys", Serving: true,
+			Usage: "file with the public keys of secret scanners, in the form of https://api.github.com/meta/public_keys/secret_scanning (default: none; signed reports are refused)",
+			keep:  file(func(c *Config) *string { return &c.Leaks.Keys })},
 	}
 }
 

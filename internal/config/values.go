@@ -8,6 +8,7 @@ import (
 	"net/mail"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -378,8 +379,30 @@ func smtpURL(c *Config, text string) error {
 
 func mailFrom(c *Config, text string) error {
 	if _, err := mail.ParseAddress(text); err != nil {
-		return errors.New("must be an e-mail address, such as keys@example.com")
+		return errors.New("must be an email address, such as keys@example.com")
 	}
 	c.Mail.From = text
+	return nil
+}
+
+func auditStream(c *Config, text string) error {
+	if path, is := strings.CutPrefix(text, "file:"); is && filepath.IsAbs(path) {
+		c.AuditStream = AuditStream{File: filepath.Clean(path)}
+		return nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "syslog" && u.Scheme != "syslog+tls" || u.Hostname() == "" || u.Port() == "" ||
+		u.User != nil || u.Path != "" || u.Fragment != "" {
+		return errors.New("must be file: and an absolute path, or syslog://HOST:PORT or syslog+tls://HOST:PORT")
+	}
+	s := AuditStream{Address: u.Host, TLS: u.Scheme == "syslog+tls"}
+	switch query := u.Query(); {
+	case len(query) == 0 && !u.ForceQuery:
+	case len(query) == 1 && s.TLS && query.Get("ca") != "":
+		s.CA = query.Get("ca")
+	default:
+		return errors.New("may have only ca=FILE after the question mark, with syslog+tls")
+	}
+	c.AuditStream = s
 	return nil
 }
