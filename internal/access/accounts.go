@@ -10,13 +10,13 @@ import (
 	"latchkey/internal/fault"
 )
 
-// accountStore is a store with its account, or an account alone.
+// accountStore is a store with its account, or an account without one.
 type accountStore struct {
 	account account.Account
 	store   account.Store
 }
 
-// storeKey identifies a store within an account. A zero ref stands for the account alone.
+// storeKey identifies a store within an account. A zero ref stands for the account itself.
 type storeKey struct {
 	account uuid.UUID
 	ref     account.StoreRef

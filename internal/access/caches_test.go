@@ -263,7 +263,7 @@ func TestChangeOfAnotherAccount(t *testing.T) {
 	check.Equal(t, g.repo.queries.Load(), 1, "queries")
 }
 
-// Look-ups are counted by cache, whichever part of the cache answers them, and so are those that it may not answer.
+// Look-ups are counted by cache, in every part of the cache, and so are those that it may not answer.
 func TestStats(t *testing.T) {
 	for _, size := range []int{3, 1000} { // without the hot cache, and with it
 		g := openWith(t, size, time.Hour)

@@ -35,7 +35,23 @@ type Account struct {
 	// Offboarding is what happens by default to the API tokens whose secrets a user
 	// knows when the user is removed or deactivated.
 	Offboarding OffboardingPolicy
+	// Leaks is what happens to an API token when a secret of it is reported as leaked.
+	Leaks LeakPolicy
 }
+
+// LeakPolicy says what happens to an API token when a secret of it is reported as leaked.
+type LeakPolicy string
+
+// The leak policies. Either way, the audit log has an event and the account's owner gets a mail.
+const (
+	// RevokeLeaked: the secret stops working immediately. It is the policy of a new account.
+	RevokeLeaked LeakPolicy = "REVOKE"
+	// NotifyOfLeaks: the secret keeps working until a user revokes it.
+	NotifyOfLeaks LeakPolicy = "NOTIFY"
+)
+
+// LeakPolicies returns all policies.
+func LeakPolicies() []LeakPolicy { return []LeakPolicy{RevokeLeaked, NotifyOfLeaks} }
 
 // OffboardingPolicy says what happens to the API tokens whose secrets a user knows when
 // the user is removed from the account or deactivated in it.

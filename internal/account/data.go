@@ -15,6 +15,7 @@ type accountData struct {
 	Features    []scope.Feature `json:"features"`
 
 	OffboardingPolicy OffboardingPolicy `json:"offboardingPolicy"`
+	LeakPolicy        LeakPolicy        `json:"leakPolicy"`
 }
 
 type accountInfoData struct {
@@ -39,7 +40,7 @@ func (a Account) Data() json.RawMessage {
 	return audit.DataOf(accountData{
 		ID: audit.TargetAccount.ID(a.ID.String()), AccountInfo: accountInfoData{a.Name},
 		Owner: ownerData{audit.TargetUser.ID(a.OwnerID.String())}, Features: audit.List(a.Features),
-		OffboardingPolicy: a.Offboarding,
+		OffboardingPolicy: a.Offboarding, LeakPolicy: a.Leaks,
 	})
 }
 

@@ -45,6 +45,8 @@ const (
 	// APITokenExpiring: the token expires in less than 7 days. APITokenExpired: it has expired.
 	APITokenExpiring Action = "api_token.expiring"
 	APITokenExpired  Action = "api_token.expired"
+	// APITokenLeaked: a secret of the token was reported as leaked, and was not revoked by the account's policy.
+	APITokenLeaked Action = "api_token.leaked"
 	// Changes to access tokens. A granted one was issued to a client for its client
 	// secret; a client can revoke access tokens of both kinds. The target is the
 	// API token.
@@ -58,8 +60,10 @@ const (
 	SessionEnded   Action = "session.ended"
 	AccountCreated Action = "account.created"
 	AccountUpdated Action = "account.updated"
-	StoreCreated   Action = "store.created"
-	StoreUpdated   Action = "store.updated"
+	// AccountRestored: the operator restored the database, and so the target account, from a backup.
+	AccountRestored Action = "account.restored"
+	StoreCreated    Action = "store.created"
+	StoreUpdated    Action = "store.updated"
 	// StoreSuspended: the store was changed, and its status is suspended now.
 	StoreSuspended Action = "store.suspended"
 	AppCreated     Action = "app.created"
@@ -145,6 +149,7 @@ const (
 func Actions() []Action {
 	return []Action{
 		APITokenCreated, APITokenUpdated, APITokenRotated, APITokenRevoked, APITokenExpiring, APITokenExpired,
+		APITokenLeaked,
 		AccessTokenGranted, AccessTokenRevoked,
 		UserCreated, UserInvited, UserAdded, UserAccepted, UserDeclined, UserUpdated, UserDeactivated, UserReactivated,
 		UserReleased, UserRemoved, UserRemovalRefused,
@@ -152,7 +157,8 @@ func Actions() []Action {
 		SignInFailed, SessionStarted, SessionEnded, PasswordSet, PasswordRemoved, TOTPEnabled, TOTPDisabled,
 		RecoveryCodesRenewed, RecoveryCodeUsed,
 		PasskeyAdded, PasskeyRemoved, IdentityLinked, IdentityUnlinked,
-		AccountCreated, AccountUpdated, StoreCreated, StoreUpdated, StoreSuspended, AppCreated, AppUpdated,
+		AccountCreated, AccountUpdated, AccountRestored, StoreCreated, StoreUpdated, StoreSuspended, AppCreated,
+		AppUpdated,
 		EventSourceCreated, EventSourceDeleted,
 		LegacyAccountCreated, LegacyAccountUpdated, LegacyAccountDeleted,
 		WebhookCreated, WebhookUpdated, WebhookDeleted, WebhookFailing, WebhookDisabled, WebhookTest, WebhookReplayed,

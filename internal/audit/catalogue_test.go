@@ -13,14 +13,19 @@ import (
 	"latchkey/internal/test/check"
 )
 
-// Every type has a description and an example, in the order of the types.
+// Every type has a summary, a description and an example, in the order of the types.
 func TestCatalogue(t *testing.T) {
 	var names []audit.Type
 	for _, info := range audit.Catalogue() {
 		names = append(names, info.Name)
-		// Descriptions are plain text: the control panel shows them as they are.
-		if !strings.HasSuffix(info.Description, ".") || strings.Contains(info.Description, "`") {
-			t.Errorf("the description of %s: got %q, want a sentence without backticks", info.Name, info.Description)
+		// Both are plain text: programs and the control panel show them unchanged.
+		for _, text := range []string{info.Summary, info.Description} {
+			if !strings.HasSuffix(text, ".") || strings.Contains(text, "`") {
+				t.Errorf("%s: got %q, want a sentence without backticks", info.Name, text)
+			}
+		}
+		if strings.Contains(info.Summary, ". ") {
+			t.Errorf("the summary of %s: got %q, want one sentence", info.Name, info.Summary)
 		}
 		var data map[string]any
 		if err := json.Unmarshal([]byte(info.Example), &data); err != nil || data["id"] == nil {
@@ -28,6 +33,21 @@ func TestCatalogue(t *testing.T) {
 		}
 	}
 	check.Equal(t, fmt.Sprint(names), fmt.Sprint(audit.Types()), "the types with documentation")
+}
+
+// Descriptions add the details and the logs to the summary.
+func TestDescriptions(t *testing.T) {
+	wanted := map[audit.Type]string{
+		"api_token.created": "An API token is created.",
+		"checkout.declined": "The store's owner declines a checkout. The checkout stays PENDING. " +
+			"It is in the logs of the partner and of the merchant.",
+		"charge.deleted": "A partner deletes a pending charge. It is in the partner's log.",
+	}
+	for _, info := range audit.Catalogue() {
+		if want, is := wanted[info.Name]; is {
+			check.Equal(t, info.Description, want, "the description of %s", info.Name)
+		}
+	}
 }
 
 func TestDataOf(t *testing.T) {

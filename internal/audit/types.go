@@ -14,7 +14,7 @@ var types = []Type{
 	"api_token.expired",
 	"user.added", "user.updated", "user.deactivated", "user.reactivated", "user.removed",
 	"store_user.added", "store_user.updated", "store_user.removed",
-	"account.updated",
+	"account.updated", "account.restored",
 	"store.added", "store.updated", "store.suspended",
 	"webhook.created", "webhook.updated", "webhook.deleted", "webhook.failing", "webhook.disabled",
 	WebhookTestType,

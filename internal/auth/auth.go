@@ -52,7 +52,7 @@ type Principal struct {
 	// or the user of the account if its password was used (signin.Person). If it is
 	// zero, ID is used.
 	PersonID uuid.UUID
-	// Name is the token's name or the user's e-mail address.
+	// Name is the token's name or the user's email address.
 	Name string
 	// AccountID is the account of the principal. It is zero for the operator, who
 	// may act in every account.

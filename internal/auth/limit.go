@@ -3,7 +3,7 @@ package auth
 import "github.com/bojanz/currency"
 
 // ChargeLimit is the most that an API token may charge merchants in a calendar month
-// (UTC). The zero value is no limit, other than a limit of 0.
+// (UTC). The zero value does not limit anything, unlike a limit of 0.
 type ChargeLimit struct {
 	// Minor is the amount in minor units, such as cents.
 	Minor int64

@@ -180,7 +180,7 @@ type DeprovisionRequest struct {
 }
 
 // Deprovision removes users from the principal's account, each completely or not at
-// all, and reports on each. An e-mail address that is not in the account is
+// all, and reports on each. An email address that is not in the account is
 // Unchanged. It returns fault.Forbidden if the principal may not, and
 // fault.Invalid for too many users or none. It splits requests into slices as
 // Provision does.

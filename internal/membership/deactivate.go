@@ -14,8 +14,8 @@ type Deactivation Removal
 
 // Deactivate deactivates a user in the account: their sessions there end, and they
 // cannot sign in to it. Their store memberships stay recorded and work again after
-// Reactivate. A user who is already deactivated is left unchanged, whatever the request
-// says about tokens. It returns errors as Remove does, and those of user.CheckByHand.
+// Reactivate. A user who is already deactivated is left unchanged, for any choice
+// about tokens. It returns errors as Remove does, and those of user.CheckByHand.
 func (s *Service) Deactivate(ctx context.Context, by *auth.Principal, d Deactivation) (RemovalResult, error) {
 	return s.offboard(ctx, by, Removal(d), deactivating)
 }

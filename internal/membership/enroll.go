@@ -64,7 +64,7 @@ func (s *Service) Enroll(ctx context.Context, by *auth.Principal, e Edit) (p use
 		return user.Person{}, false, err
 	}
 	if e.Email == nil {
-		return user.Person{}, false, fault.Errorf(fault.Invalid, "Enter the user's e-mail address.").On("email")
+		return user.Person{}, false, fault.Errorf(fault.Invalid, "Enter the user's email address.").On("email")
 	}
 	if err := e.check(); err != nil {
 		return user.Person{}, false, err

@@ -54,8 +54,8 @@ func TestEditGroup(t *testing.T) {
 		w.setGroup(t, nil, user.SalesStaff) // so that all join with a role
 		for _, tc := range []struct {
 			edit, right string
-			// ifOut and ifIn are what becomes of a user who was not in the store, and of one who was. An empty text is
-			// a refusal.
+			// ifOut and ifIn are the states afterwards of a user who was not in the store, and of one who was. An empty
+			// text is a refusal.
 			ifOut, ifIn string
 			// others says that the other member stays.
 			others bool

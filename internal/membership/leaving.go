@@ -82,7 +82,7 @@ func (l *leavers) member(ref user.Ref) (user.Person, error) {
 	var byEmail, byID user.Person
 	switch {
 	case ref.Email == nil && ref.ID == nil:
-		return user.Person{}, fault.Errorf(fault.Invalid, "Name the user by e-mail address or id.")
+		return user.Person{}, fault.Errorf(fault.Invalid, "Name the user by email address or id.")
 	case ref.Email == nil:
 		byID = l.byID[*ref.ID]
 		byEmail = byID
@@ -96,7 +96,7 @@ func (l *leavers) member(ref user.Ref) (user.Person, error) {
 	switch {
 	case byEmail.ID != byID.ID:
 		return user.Person{}, fault.Errorf(fault.Invalid,
-			"The e-mail address and the id belong to different users. Give one of the two.").On("id")
+			"The email address and the id belong to different users. Give one of the two.").On("id")
 	case byEmail.Member:
 		return byEmail, nil
 	case ref.Email != nil:

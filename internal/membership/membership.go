@@ -32,6 +32,8 @@ type Change interface {
 	RevokeTokens(ctx context.Context, e token.RevocationDraft) ([]uuid.UUID, error)
 	// SetOffboardingPolicy changes the policy of the account.
 	SetOffboardingPolicy(ctx context.Context, policy account.OffboardingPolicy) error
+	// SetLeakPolicy changes the leak policy of the account.
+	SetLeakPolicy(ctx context.Context, policy account.LeakPolicy) error
 
 	// ChangeEmail changes the address of a member, which makes the membership pending. It deletes the one-time links
 	// that the account created for the member, and from the member's record all ways to sign in: the password, the
@@ -86,7 +88,7 @@ type Removal struct {
 	// for the account's policy. To ask for account.RevokeTokens requires the right to
 	// revoke every token of the account. The account's policy requires none.
 	Offboarding account.OffboardingPolicy
-	// Tokens, if not nil, are the tokens to revoke, whatever the policy is. The user
+	// Tokens, if not nil, are the tokens to revoke under any policy. The user
 	// must know their secrets. If there are any, it requires the same right.
 	Tokens []uuid.UUID
 	// If decides whether the user may be removed, after the rules; nil permits it.

@@ -183,7 +183,7 @@ func planUser(before user.Person, item ProvisionItem) (user.User, fault.List) {
 	if !before.Member {
 		u = user.User{Email: strings.TrimSpace(item.Email), Locale: user.DefaultLocale, Pending: true}
 		if !user.ValidEmail(u.Email) {
-			faults = append(faults, fault.Errorf(fault.Invalid, "This is not an e-mail address.").On("email"))
+			faults = append(faults, fault.Errorf(fault.Invalid, "This is not an email address.").On("email"))
 		}
 	}
 	for _, part := range []struct {

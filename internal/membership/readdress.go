@@ -55,7 +55,7 @@ func moving(email string, details *[]audit.Detail) departure {
 		*details = user.ReviewDetails(known[p.ID])
 		return err
 	}
-	return departure{leave: leave, reason: "The user who knew its secret got another e-mail address."}
+	return departure{leave: leave, reason: "The user who knew its secret got another email address."}
 }
 
 // checkHandOver returns fault.Conflict on "userName" if the user has a permission that the principal could not grant

@@ -17,7 +17,7 @@ import (
 	"latchkey/internal/user"
 )
 
-// byHand are the changes of what an identity provider keeps, each with whether sessions can make it.
+// byHand are the changes of the data that an identity provider manages, each with whether sessions can make it.
 func byHand(w *tenant, of user.User) []struct {
 	name string
 	do   func(ctx context.Context, by *auth.Principal) error

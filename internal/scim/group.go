@@ -192,7 +192,7 @@ func (w *groupWriter) write(e edit) error {
 	return nil
 }
 
-// defaultRole reads the name of a role, as the schema lists it or as it is displayed.
+// defaultRole reads the name of a role, as the schema lists it or as users see it.
 func defaultRole(text string) (user.Role, error) {
 	for _, role := range defaultRoles {
 		if strings.EqualFold(text, string(role)) || strings.EqualFold(text, role.Name()) {

@@ -22,7 +22,7 @@ var Users = &ResourceType{
 	common: common("User"),
 	schema: Schema{ID: userURN, Name: "User", Description: "User Account", Attributes: filled([]Attribute{
 		{Name: "userName", Required: true, Mutability: ReadWrite, Uniqueness: Server, field: UserName,
-			Description: "The user's e-mail address."},
+			Description: "The user's email address."},
 		{Name: "name", Type: Complex, Mutability: ReadWrite, Description: "The user's name.",
 			SubAttributes: []Attribute{
 				{Name: "givenName", Mutability: ReadWrite, field: GivenName, Description: "The first name."},

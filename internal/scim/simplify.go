@@ -36,7 +36,7 @@ func simplified(c Condition) Condition {
 }
 
 // simplifiedList simplifies a list of conditions. Lists of the same kind are part of it, and an empty list of the other
-// kind decides alone: it is always false in an And, and always true in an Or.
+// kind decides the result: it is always false in an And, and always true in an Or.
 func simplifiedList[Same, Other interface {
 	And | Or
 	Condition

@@ -12,7 +12,7 @@ import (
 // User is a user of an account as SCIM shows it.
 type User struct {
 	ID uuid.UUID
-	// UserName is the e-mail address.
+	// UserName is the email address.
 	UserName string
 	// ExternalID, the names and Locale can be empty.
 	ExternalID, GivenName, FamilyName, Locale string
@@ -155,7 +155,7 @@ func ReadUser(body []byte) (UserChange, error) {
 		return UserChange{}, err
 	}
 	if w.UserName == nil {
-		return UserChange{}, invalid("invalidValue", "userName is missing: it is the user's e-mail address.")
+		return UserChange{}, invalid("invalidValue", "userName is missing: it is the user's email address.")
 	}
 	return w.UserChange, nil
 }
@@ -188,7 +188,7 @@ func (w *userWriter) write(e edit) error {
 	switch e.name() {
 	case "userName":
 		if trimmed == "" {
-			return invalid("invalidValue", "userName cannot be empty: it is the user's e-mail address.")
+			return invalid("invalidValue", "userName cannot be empty: it is the user's email address.")
 		}
 		w.UserName = &trimmed
 	case "externalId":

@@ -128,7 +128,7 @@ func TestReadUser(t *testing.T) {
 		FamilyName: new(""), Active: new(true), Locale: new("de")}, "a whole user")
 
 	for _, tc := range []struct{ body, want string }{
-		{`{"name":{"givenName":"Ann"}}`, "invalidValue: userName is missing: it is the user's e-mail address."},
+		{`{"name":{"givenName":"Ann"}}`, "invalidValue: userName is missing: it is the user's email address."},
 		{`{"userName":null}`, "invalidValue: userName cannot be empty"},
 		{`{"userName":["a"]}`, "invalidValue: userName must be text."},
 		{`{"userName":"a","active":null}`, "mutability: active cannot be removed."},

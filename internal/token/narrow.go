@@ -183,7 +183,7 @@ func (p Policy) checkAttenuation(by *auth.Principal, t Token, existing []AccessT
 }
 
 // wasReplaced reports whether a rotation gave the principal's access token an
-// expiration time. The API token may expire as early, so times alone do not tell.
+// expiration time. The API token may expire as early, so times do not show it.
 func wasReplaced(by *auth.Principal, existing []AccessToken) bool {
 	return slices.ContainsFunc(existing, func(a AccessToken) bool {
 		return a.ID == by.Credential.ID && !a.ExpiresAt.IsZero()

@@ -155,13 +155,13 @@ func CheckNewEmail(text string) error {
 }
 
 func invalidEmail() *fault.Error {
-	return fault.Errorf(fault.Invalid, "This is not an e-mail address. Write name@example.com, at most %d characters.",
+	return fault.Errorf(fault.Invalid, "This is not an email address. Write name@example.com, at most %d characters.",
 		MaxEmail).On("email")
 }
 
 // ErrEmailTaken is the error on "email" for an address that another user in the account has.
 func ErrEmailTaken() *fault.Error {
-	return fault.Errorf(fault.Conflict, "A user in this account already has this e-mail address.").On("email")
+	return fault.Errorf(fault.Conflict, "A user in this account already has this email address.").On("email")
 }
 
 func (s *Service) create(ctx context.Context, by *auth.Principal, u NewUser) (Person, error) {

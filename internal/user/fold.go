@@ -9,7 +9,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Fold returns the form of an e-mail address that comparisons use. It removes
+// Fold returns the form of an email address that comparisons use. It removes
 // case, by Unicode's simple case folding of the composed form (Unicode Standard
 // Annex 44, CaseFolding.txt). Full case folding would make addresses equal that
 // mail systems distinguish, such as ß and ss. A domain in Unicode and its ASCII
@@ -122,7 +122,7 @@ func foldRune(r rune) rune {
 }
 
 // lowerRune is unicode.ToLower, except for characters whose lower case is not
-// theirs alone: İ would become i, and so the address of another person.
+// only theirs: İ would become i, and so the address of another person.
 func lowerRune(r rune) rune {
 	lower := unicode.ToLower(r)
 	for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {

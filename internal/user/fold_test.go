@@ -12,7 +12,7 @@ import (
 	"latchkey/internal/user"
 )
 
-// everyCharacter calls f with each character alone, each mark after a letter, and each letter that has a case before
+// everyCharacter calls f with each single character, each mark after a letter, and each letter that has a case before
 // marks, with which it can compose.
 func everyCharacter(f func(text string)) {
 	for r := rune(1); r <= unicode.MaxRune; r++ {
@@ -110,7 +110,7 @@ func TestFoldComparesDomainsAsTheyAreLookedUp(t *testing.T) {
 	}
 }
 
-// ASCII characters fold to the same beside other characters, which make the folding slower, and alone.
+// ASCII characters fold to the same beside other characters, which make the folding slower, and without them.
 func TestFoldTextOfASCII(t *testing.T) {
 	for c := rune(0); c <= unicode.MaxASCII; c++ {
 		check.Equal(t, user.FoldText("é"+string(c)), "é"+user.FoldText(string(c)), "FoldText of %+q", c)

@@ -11,10 +11,10 @@ import (
 	"latchkey/internal/fault"
 )
 
-// AddToAccount adds the user with the e-mail address to the account, as pending
+// AddToAccount adds the user with the email address to the account, as pending
 // and without names. A user who is already in the account is left unchanged. It
 // returns fault.Forbidden if the principal is neither the account's owner nor
-// holds account_users_write, and fault.Invalid if email is not an e-mail
+// holds account_users_write, and fault.Invalid if email is not an email
 // address.
 func (s *Service) AddToAccount(ctx context.Context, by *auth.Principal, email string) (Person, error) {
 	if err := mayInAccount(by, scopeWrite); err != nil {
@@ -41,7 +41,7 @@ func (e *edit) join(ctx context.Context, p *Person) error {
 	return e.saveMember(ctx, p)
 }
 
-// AddToStore adds a user to a store. A user named by e-mail address is also
+// AddToStore adds a user to a store. A user named by email address is also
 // added to the account; one named by ID must be in it already. The new
 // membership has no permissions; an existing one is left unchanged. It returns
 // fault.Forbidden if the principal neither may add users to the store nor holds
@@ -77,7 +77,7 @@ func (s *Service) AddToStore(ctx context.Context, by *auth.Principal, ref accoun
 // identified returns the user that u identifies.
 func (e *edit) identified(ctx context.Context, u Ref) (p Person, err error) {
 	if u.Email == nil && u.ID == nil {
-		return p, fault.Errorf(fault.Invalid, "Name the user by e-mail address or id.").On("email")
+		return p, fault.Errorf(fault.Invalid, "Name the user by email address or id.").On("email")
 	}
 	if u.ID != nil {
 		if p, err = e.member(ctx, *u.ID, "id"); err != nil || u.Email == nil {
@@ -92,7 +92,7 @@ func (e *edit) identified(ctx context.Context, u Ref) (p Person, err error) {
 	}
 	if Fold(*u.Email) != Fold(p.Email) {
 		return p, fault.Errorf(fault.Invalid,
-			"The e-mail address and the id belong to different users. Give one of the two.").On("id")
+			"The email address and the id belong to different users. Give one of the two.").On("id")
 	}
 	return p, nil
 }

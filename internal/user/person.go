@@ -15,7 +15,7 @@ import (
 
 // Limits of a user's fields.
 const (
-	// MaxEmail is the longest valid e-mail address (RFC 5321, section
+	// MaxEmail is the longest valid email address (RFC 5321, section
 	// 4.5.3.1.3, less the angle brackets).
 	MaxEmail = 254
 	// MaxName is the longest first or last name, in characters.
@@ -41,9 +41,9 @@ func ValidEmail(text string) bool {
 	return IsEmail(text) && !strings.ContainsFunc(local, isVariant)
 }
 
-// IsEmail reports whether text is one bare e-mail address, which a user who was
+// IsEmail reports whether text is one bare email address, which a user who was
 // added earlier can have. It has no invisible characters, not even those that some
-// scripts need in names: with them, addresses of different people look the same.
+// scripts need in names: with them, addresses of different users look the same.
 func IsEmail(text string) bool {
 	if len(text) > MaxEmail { // avoid copying a long text
 		return false
@@ -75,8 +75,8 @@ func isVariant(r rune) bool {
 }
 
 // Mailbox returns the address to which mail for a user with the address is sent: composed (NFC), and with the domain in
-// ASCII, as it is looked up. So every spelling that Fold makes equal leads to one mailbox, but for the case of letters,
-// and mail servers without internationalized addresses (RFC 6531) accept those whose domain alone is in Unicode.
+// ASCII, which is looked up. So every spelling that Fold makes equal leads to one mailbox, but for the case of letters,
+// and mail servers without internationalized addresses (RFC 6531) accept those of which only the domain is in Unicode.
 func Mailbox(email string) string {
 	local, domain, is := cutAddress(email)
 	if !is {

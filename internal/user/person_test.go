@@ -20,7 +20,7 @@ func TestValid(t *testing.T) {
 		good  []string
 		bad   []string
 	}{
-		{"e-mail", user.ValidEmail,
+		{"email", user.ValidEmail,
 			[]string{"owner@acme.example", "a.b+c@sub.acme.example", "jörg@müller.example",
 				"jo\u0308rg@müller.example", "νίκος@acme.example", "ΝΊΚΟΣ@acme.example", "Сергей@acme.example",
 				"straße@acme.example", "STRAẞE@acme.example", "μαρία@acme.example",

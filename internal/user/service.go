@@ -52,7 +52,7 @@ type Repository interface {
 	// the change.
 	Change(ctx context.Context, by auth.Actor, accountID uuid.UUID, work func(Change) error) error
 
-	// Memberships returns the users of all accounts with the folded e-mail
+	// Memberships returns the users of all accounts with the folded email
 	// address, with their accounts.
 	Memberships(ctx context.Context, foldedEmail string) ([]AccountUser, error)
 	// StartSession saves a session under its digest, with the event started. If
@@ -172,7 +172,7 @@ func (s *Service) saveSession(ctx context.Context, by *auth.Principal, in Accoun
 // them.
 func chooseAccount(all []AccountUser, accountID uuid.UUID) (AccountUser, error) {
 	if len(all) == 0 {
-		return AccountUser{}, fault.Errorf(fault.NotFound, "No user has this e-mail address.").On("email")
+		return AccountUser{}, fault.Errorf(fault.NotFound, "No user has this email address.").On("email")
 	}
 	if accountID == uuid.Nil {
 		return onlyAccount(all)

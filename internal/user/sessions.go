@@ -56,7 +56,7 @@ func (s *Service) Sessions(ctx context.Context, by *auth.Principal, f SessionFil
 func (s *Service) EndSessions(ctx context.Context, by *auth.Principal, f SessionFilter) ([]Session, error) {
 	if (len(f.IDs) > 0) == (strings.TrimSpace(f.Email) != "") {
 		return nil, fault.Errorf(fault.Invalid,
-			"Name the sessions by their ids, or a user by e-mail address.").On("ids")
+			"Name the sessions by their ids, or a user by email address.").On("ids")
 	}
 	which, err := s.selection(ctx, by, f)
 	if err != nil {
@@ -96,7 +96,7 @@ func (s *Service) selection(ctx context.Context, by *auth.Principal, f SessionFi
 	which.EmailFolded = Fold(f.Email)
 	all, err := s.repo.Memberships(ctx, which.EmailFolded)
 	if err == nil && len(all) == 0 {
-		err = fault.Errorf(fault.NotFound, "No user has this e-mail address.").On("email")
+		err = fault.Errorf(fault.NotFound, "No user has this email address.").On("email")
 	}
 	return which, err
 }
@@ -104,4 +104,18 @@ func (s *Service) selection(ctx context.Context, by *auth.Principal, f SessionFi
 // ErrNoSession is the error for the ID of a session that does not exist.
 func ErrNoSession(id uuid.UUID) *fault.Error {
 	return fault.Errorf(fault.NotFound, "There is no session %s.", id).On("ids")
+}
+
+// EndLeaked ends a session whose secret leaked, and the sessions that replaced it. The events are attributed to by. It
+// reports whether any was active. The caller checks that the report is genuine; it needs no rights of by. The reason is
+// plain text.
+func (s *Service) EndLeaked(ctx context.Context, by *auth.Principal, id uuid.UUID, reason string) (bool, error) {
+	now := s.now.Timestamp()
+	ended, err := s.repo.EndSessions(ctx, by.Actor(), SessionSelection{IDs: []uuid.UUID{id}}, now,
+		func(ended Session) audit.Event {
+			e := SessionEnded(by, ended, now)
+			e.Details = append(e.Details, audit.Detail{Name: "reason", Value: reason})
+			return e
+		})
+	return len(ended) > 0, err
 }

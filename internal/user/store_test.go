@@ -70,7 +70,7 @@ func kindOf(err error) fault.Kind {
 	return fault.KindOf(err)
 }
 
-// A new store belongs to the account's owner, whoever adds it, and has a hash of its own.
+// A new store belongs to the account's owner, also if another user adds it, and has a hash of its own.
 func TestCreateStore(t *testing.T) {
 	eachFixture(t, func(t *testing.T, s fixture) {
 		s.program.Scopes = scope.NewSet(scope.AccountStoresWrite)

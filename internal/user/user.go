@@ -17,7 +17,7 @@ import (
 // IDPrefix begins the IDs of users in the API.
 const IDPrefix = account.IDPrefix + "user/"
 
-// User is an account's record of one e-mail address. Each account has its own;
+// User is an account's record of one email address. Each account has its own;
 // no account sees another's.
 type User struct {
 	// ID is unique to the account. Other accounts have other IDs for the same
@@ -88,7 +88,7 @@ type StoreMember struct {
 }
 
 // EffectiveStatus returns whether the user can sign in to the store: Inactive also
-// while the membership in the account is deactivated, which leaves Status as it is.
+// while the membership in the account is deactivated, which leaves Status unchanged.
 func (m StoreMember) EffectiveStatus() Status { return m.effective(m.User.Deactivated()) }
 
 // effective returns the status of a membership in a store whose user is deactivated in
@@ -167,7 +167,7 @@ type Session struct {
 	LastUsedAt time.Time
 }
 
-// Ref identifies a user by e-mail address, ID, or both.
+// Ref identifies a user by email address, ID, or both.
 type Ref struct {
 	// Email is an address, compared without case.
 	Email *string
