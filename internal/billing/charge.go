@@ -250,7 +250,7 @@ func (s *Service) ChargesByID(ctx context.Context, by *auth.Principal,
 	for _, c := range found {
 		of = append(of, c.SubscriptionID)
 	}
-	seen, err := s.subscriptionsByID(ctx, by, r, of)
+	seen, err := subscriptionsByID(ctx, s.repo, by, r, of)
 	for id, c := range found {
 		if _, sees := seen[c.SubscriptionID]; !sees {
 			delete(found, id)
@@ -271,6 +271,9 @@ func (s *Service) Charges(ctx context.Context, by *auth.Principal, f ChargeFilte
 	if err != nil {
 		return paging.Page[Charge]{}, err
 	}
+	if f.Search, err = checkSearch(f.Search); err != nil {
+		return paging.Page[Charge]{}, err
+	}
 	f.Stores = r.stores
 	return s.repo.Charges(ctx, by.AccountID, r.side.within(f.As), f, w)
 }
@@ -279,6 +282,9 @@ func (s *Service) Charges(ctx context.Context, by *auth.Principal, f ChargeFilte
 func (s *Service) CountCharges(ctx context.Context, by *auth.Principal, f ChargeFilter) (int64, error) {
 	r, err := readingOf(by, scope.AccountChargesRead)
 	if err != nil {
+		return 0, err
+	}
+	if f.Search, err = checkSearch(f.Search); err != nil {
 		return 0, err
 	}
 	f.Stores = r.stores
@@ -292,6 +298,9 @@ func (s *Service) SumCharges(ctx context.Context, by *auth.Principal, f ChargeFi
 	if err != nil {
 		return Money{}, 0, err
 	}
+	if f.Search, err = checkSearch(f.Search); err != nil {
+		return Money{}, 0, err
+	}
 	f.Stores, sum.Currency = r.stores, Currency
 	sum.Minor, n, err = s.repo.SumCharges(ctx, by.AccountID, r.side.within(f.As), Currency, f)
 	return sum, n, err
@@ -300,13 +309,14 @@ func (s *Service) SumCharges(ctx context.Context, by *auth.Principal, f ChargeFi
 // maxRevenue is the longest time of Revenue, in years.
 const maxRevenue = 10
 
-// Revenue returns what the account's apps earned in [from, to), by month, oldest first.
-func (s *Service) Revenue(ctx context.Context, by *auth.Principal, from, to time.Time) ([]MonthSum, error) {
+// Revenue returns what an app of the account, or for nil all of them, earned in [from, to), by month, oldest first.
+func (s *Service) Revenue(ctx context.Context, by *auth.Principal, appID *int64, from, to time.Time) ([]MonthSum,
+	error) {
 	if err := requirePartner(by, scope.AccountChargesRead); err != nil {
 		return nil, err
 	}
 	if to.Before(from) || to.After(from.AddDate(maxRevenue, 0, 0)) {
 		return nil, invalid("to", "The end of the time is at most %d years after its start.", maxRevenue)
 	}
-	return s.repo.Revenue(ctx, by.AccountID, from, to)
+	return s.repo.Revenue(ctx, by.AccountID, appID, from, to)
 }

@@ -2,6 +2,7 @@ package billing
 
 import (
 	"context"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -66,4 +67,31 @@ func (s *Service) CountInvoiceLines(ctx context.Context, by *auth.Principal,
 		return nil, err
 	}
 	return s.repo.CountInvoiceLines(ctx, by.AccountID, invoiceIDs)
+}
+
+// Sellers returns the names of the accounts whose apps charged what is on each of the account's invoices, in
+// alphabetical order. It omits deleted accounts.
+func (s *Service) Sellers(ctx context.Context, by *auth.Principal, invoiceIDs []uuid.UUID) (map[uuid.UUID][]string,
+	error) {
+	if err := mayReadInvoices(by); err != nil {
+		return nil, err
+	}
+	partners, err := s.repo.Sellers(ctx, by.AccountID, invoiceIDs)
+	if err != nil {
+		return nil, err
+	}
+	names, known := make(map[uuid.UUID][]string, len(partners)), map[uuid.UUID]string{}
+	for invoice, ids := range partners {
+		for _, id := range ids {
+			name, err := accountName(ctx, s.accounts, known, id)
+			if err != nil {
+				return nil, err
+			}
+			if name != "" {
+				names[invoice] = append(names[invoice], name)
+			}
+		}
+		slices.Sort(names[invoice])
+	}
+	return names, nil
 }

@@ -45,10 +45,10 @@ func (s *Service) Names(ctx context.Context, by *auth.Principal, subjects []Subj
 		}
 		names := Names{App: fmt.Sprintf("App %d", each.AppID)}
 		var err error
-		if names.Partner, err = s.accountName(ctx, accounts, each.PartnerID); err != nil {
+		if names.Partner, err = accountName(ctx, s.accounts, accounts, each.PartnerID); err != nil {
 			return nil, err
 		}
-		if names.Merchant, err = s.accountName(ctx, accounts, each.MerchantID); err != nil {
+		if names.Merchant, err = accountName(ctx, s.accounts, accounts, each.MerchantID); err != nil {
 			return nil, err
 		}
 		apps, err := s.accounts.AppsByID(ctx, each.PartnerID, []int64{each.AppID})
@@ -71,11 +71,11 @@ func (s *Service) Names(ctx context.Context, by *auth.Principal, subjects []Subj
 }
 
 // accountName returns the name of an account, empty if it was deleted. known caches the names.
-func (s *Service) accountName(ctx context.Context, known map[uuid.UUID]string, id uuid.UUID) (string, error) {
+func accountName(ctx context.Context, accounts Accounts, known map[uuid.UUID]string, id uuid.UUID) (string, error) {
 	if name, is := known[id]; is {
 		return name, nil
 	}
-	found, err := s.accounts.Account(ctx, id)
+	found, err := accounts.Account(ctx, id)
 	if err != nil && fault.KindOf(err) != fault.NotFound {
 		return "", err
 	}

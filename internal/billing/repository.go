@@ -67,6 +67,8 @@ type SubscriptionFilter struct {
 	StoreHash    *string
 	Status       Status
 	UpdatedAfter time.Time
+	// Search is a part of the merchant's or the app's name or of the store's hash, in any case.
+	Search string
 	// As limits the selection to what an account is a party of on a side. Zero means both.
 	As Side
 	// Stores limits the selection to these stores, if not nil. Use it for a merchant's store owners.
@@ -79,6 +81,10 @@ type ChargeFilter struct {
 	Status         ChargeStatus
 	Kind           ChargeKind
 	CreatedAfter   time.Time
+	// Due limits the selection to charges that fell due in the span, if it is not zero.
+	Due Span
+	// Search is a part of the description, of the merchant's name or of the store's hash, in any case.
+	Search string
 	// As limits the selection as in SubscriptionFilter.
 	As Side
 	// Stores limits the selection to charges for these stores, if not nil.
@@ -164,11 +170,17 @@ type Repository interface {
 	// have.
 	CountInvoiceLines(ctx context.Context, merchantID uuid.UUID, invoiceIDs []uuid.UUID) (map[uuid.UUID]int64, error)
 
+	// Sellers returns the partners of each invoice's charges, each once.
+	Sellers(ctx context.Context, merchantID uuid.UUID, invoiceIDs []uuid.UUID) (map[uuid.UUID][]uuid.UUID, error)
+
 	// Pending returns the sum of a merchant's pending charges that are due before the end of the month of at.
 	Pending(ctx context.Context, merchantID uuid.UUID, currency string, at time.Time) (int64, error)
 	// Revenue returns the sums of a partner's charges that are not deleted by the month of their due time, for due
-	// times in [from, to), oldest first.
-	Revenue(ctx context.Context, partnerID uuid.UUID, from, to time.Time) ([]MonthSum, error)
+	// times in [from, to), oldest first: those of an app, or of all apps for nil.
+	Revenue(ctx context.Context, partnerID uuid.UUID, appID *int64, from, to time.Time) ([]MonthSum, error)
+	// Used returns the sum of the usage charges, which are not deleted, of a merchant's subscription for the period
+	// with a start.
+	Used(ctx context.Context, merchantID, subscriptionID uuid.UUID, start time.Time) (int64, error)
 	// Stores returns stores of a merchant by ID or hash. It returns fault.NotFound for an account that
 	// does not exist, and omits stores that the account does not have.
 	Stores(ctx context.Context, merchantID uuid.UUID, ids []uuid.UUID, hashes []string) ([]StoreOwner, error)
@@ -267,7 +279,7 @@ type Issue struct {
 	Charges []Charge
 }
 
-// OpenMonth is what an invoice is to be issued for.
+// OpenMonth is a month for which an invoice must be issued.
 type OpenMonth struct {
 	MerchantID      uuid.UUID
 	Month, Currency string

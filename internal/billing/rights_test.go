@@ -22,7 +22,7 @@ func reaches(call func() error) (reached bool, err error) {
 	return false, call()
 }
 
-// Who may do what (docs/billing.md): whoever may not is refused before any data is read.
+// Who may do what (docs/billing.md): a caller who may not is refused before any data is read.
 func TestWhoMayDoWhat(t *testing.T) {
 	service := NewService(Config{Now: time.Now})
 	runner := NewRunner(RunnerConfig{Now: time.Now})
@@ -82,7 +82,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 			return err
 		},
 		"revenue": func(by *auth.Principal) error {
-			_, err := service.Revenue(ctx, by, time.Time{}, time.Time{})
+			_, err := service.Revenue(ctx, by, nil, time.Time{}, time.Time{})
 			return err
 		},
 		"invoices":    func(by *auth.Principal) error { _, err := service.InvoicesByID(ctx, by, ids); return err },

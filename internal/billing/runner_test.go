@@ -157,7 +157,7 @@ func TestRunsAtOnce(t *testing.T) {
 	})
 }
 
-// unleased is a ledger whose lease everyone gets.
+// unleased is a ledger whose lease every run gets.
 type unleased struct{ billing.Ledger }
 
 // Lease gives the lease.

@@ -17,7 +17,7 @@ import (
 )
 
 // The life of a subscription: create, approve, use, change, the end of a month, credit, cancel. Every cent is on an
-// invoice, and every change is an event in the logs of both accounts, which do not name each other's people.
+// invoice, and every change is an event in the logs of both accounts, which do not name each other's users.
 func TestLifeOfASubscription(t *testing.T) {
 	eachMarket(t, "2026-01-01T10:00:00", func(t *testing.T, m *market) {
 		ctx := t.Context()
@@ -113,7 +113,7 @@ func TestCheckoutMessages(t *testing.T) {
 		for _, tc := range []struct {
 			name string
 			req  billing.CheckoutRequest
-			// partner is what the partner's token and its owner are told, and stranger another partner.
+			// partner is what the partner's token and its owner receive, and stranger what another partner does.
 			partner, stranger []string
 		}{
 			{"a valid checkout", m.request(), nil, []string{product}},
@@ -298,7 +298,7 @@ func TestPendingApprovals(t *testing.T) {
 	})
 }
 
-// Rule: approving is one act. Of an approval and a decline at once, one wins, and the other is told so.
+// Rule: approving is one act. Of an approval and a decline at once, one wins, and the other gets an error that says so.
 func TestRuleApprovingAtOnce(t *testing.T) {
 	eachMarket(t, "2026-01-01T10:00:00", func(t *testing.T, m *market) {
 		c := m.create(m.request())

@@ -3,6 +3,7 @@ package billing
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -135,12 +136,12 @@ func (s *Service) SubscriptionsByID(ctx context.Context, by *auth.Principal,
 	if err != nil {
 		return nil, err
 	}
-	return s.subscriptionsByID(ctx, by, r, ids)
+	return subscriptionsByID(ctx, s.repo, by, r, ids)
 }
 
-func (s *Service) subscriptionsByID(ctx context.Context, by *auth.Principal, r reading,
+func subscriptionsByID(ctx context.Context, repo Repository, by *auth.Principal, r reading,
 	ids []uuid.UUID) (map[uuid.UUID]Subscription, error) {
-	found, err := s.repo.SubscriptionsByID(ctx, by.AccountID, r.side, ids)
+	found, err := repo.SubscriptionsByID(ctx, by.AccountID, r.side, ids)
 	for id, each := range found {
 		if !r.seesSubscription(each, by.AccountID) {
 			delete(found, id)
@@ -161,8 +162,39 @@ func (f SubscriptionFilter) filter(by *auth.Principal) (SubscriptionFilter, read
 	if len(f.IDs) > MaxFilterIDs {
 		return f, r, invalid("filters.ids", "Filter by at most %d IDs.", MaxFilterIDs)
 	}
+	if f.Search, err = checkSearch(f.Search); err != nil {
+		return f, r, err
+	}
 	f.Stores = r.stores
 	return f, r, nil
+}
+
+// MaxSearch is the most characters of the Search of a filter.
+const MaxSearch = 100
+
+// checkSearch returns the text of a search without the space around it.
+func checkSearch(text string) (string, error) {
+	text = strings.TrimSpace(text)
+	return text, checkText("search", "A search", text, 0, MaxSearch).Err()
+}
+
+// CurrentUsage returns the current period of a subscription that the principal may read, and the sum of its usage
+// charges that are not deleted.
+func (s *Service) CurrentUsage(ctx context.Context, by *auth.Principal, each Subscription) (Span, Money, error) {
+	r, err := readingOf(by, scope.AccountSubscriptionsRead)
+	if err != nil {
+		return Span{}, Money{}, err
+	}
+	if !r.seesSubscription(each, by.AccountID) {
+		return Span{}, Money{}, ErrNoSubscription()
+	}
+	now, err := s.repo.Now(ctx)
+	if err != nil {
+		return Span{}, Money{}, err
+	}
+	period, _ := each.CurrentPeriod(now)
+	used, err := s.repo.Used(ctx, each.MerchantID, each.ID, period.Start)
+	return period, Money{used, Currency}, err
 }
 
 // Subscriptions returns a page of the subscriptions that the principal may read, newest first: those to its account's
