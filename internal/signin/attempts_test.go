@@ -127,7 +127,7 @@ func TestUnknownAddress(t *testing.T) {
 		for _, email := range []string{w.home.Owner.Email, w.home.Users[1].Email, "nobody@acme.example"} {
 			before := hashes()
 			err := w.tries(email, "a guess", here)
-			if err == nil || err.Error() != "The e-mail address or the password is wrong." || hashes() != before+1 {
+			if err == nil || err.Error() != "The email address or the password is wrong." || hashes() != before+1 {
 				w.Errorf("%s: got error %v after %d hashes, want the same error after 1", email, err, hashes()-before)
 			}
 		}

@@ -214,7 +214,7 @@ func (s *Factors) ResetFactors(ctx context.Context, by *auth.Principal, email st
 	}
 	person, err := s.persons.Person(ctx, user.Fold(email))
 	if fault.KindOf(err) == fault.NotFound {
-		return Removed{}, fault.Errorf(fault.NotFound, "No user has this e-mail address.").On("email")
+		return Removed{}, fault.Errorf(fault.NotFound, "No user has this email address.").On("email")
 	}
 	if err != nil {
 		return Removed{}, err

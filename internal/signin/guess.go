@@ -17,7 +17,7 @@ type identity struct {
 	browser string
 }
 
-// guess is one attempt at the passwords of an e-mail address, which several
+// guess is one attempt at the passwords of an email address, which several
 // identities may have: the person, and users whose accounts chose a password.
 //
 // It is counted for each identity that it is compared with. Otherwise the owner

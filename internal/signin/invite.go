@@ -16,7 +16,7 @@ import (
 	"latchkey/internal/user"
 )
 
-// Mail sends links and notices by e-mail. Each call takes a bounded time.
+// Mail sends links and notices by email. Each call takes a bounded time.
 // Errors are for the caller who caused the mail, so their text contains no
 // secret.
 type Mail interface {

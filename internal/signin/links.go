@@ -242,7 +242,7 @@ func (s *Links) SetupLink(ctx context.Context, presented string) (Link, error) {
 	return l.Link, err
 }
 
-// OperatorProof returns the proof of the user with the e-mail address, based on
+// OperatorProof returns the proof of the user with the email address, based on
 // a secret that the operator was shown. It returns fault.NotFound on "email" if
 // there is no such user.
 func (s *Links) OperatorProof(ctx context.Context, email string) (Proof, error) {

@@ -41,7 +41,7 @@ type Passwords struct {
 // errWrong is the error for every wrong pair of address and password: it does
 // not reveal which of the two is wrong.
 func errWrong() *fault.Error {
-	return fault.Errorf(fault.Unauthenticated, "The e-mail address or the password is wrong.")
+	return fault.Errorf(fault.Unauthenticated, "The email address or the password is wrong.")
 }
 
 // VerifyPassword returns the proof of the user with the address and the password. It
@@ -141,7 +141,7 @@ func (s *Passwords) matching(ctx context.Context, typed secret.Password, email s
 	return i, nil
 }
 
-// SetPassword replaces the password of the user with the e-mail address and
+// SetPassword replaces the password of the user with the email address and
 // ends all of their sessions, except those that the operator started without a
 // password. It returns fault.Forbidden unless the principal is the operator,
 // fault.Invalid on "password" for one that breaks a rule, and fault.NotFound on

@@ -19,12 +19,12 @@ type persons struct {
 	now clock.Clock
 }
 
-// byEmail returns the person with the e-mail address, or fault.NotFound on
+// byEmail returns the person with the email address, or fault.NotFound on
 // "email".
 func (p *persons) byEmail(ctx context.Context, email string) (Person, error) {
 	person, err := p.EnsurePerson(ctx, user.Fold(email), p.now.Timestamp())
 	if fault.KindOf(err) == fault.NotFound {
-		return Person{}, fault.Errorf(fault.NotFound, "No user has this e-mail address.").On("email")
+		return Person{}, fault.Errorf(fault.NotFound, "No user has this email address.").On("email")
 	}
 	return person, err
 }

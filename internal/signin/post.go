@@ -8,11 +8,11 @@ import (
 	"latchkey/internal/user"
 )
 
-// post sends every mail to the address as it is stored for the person. Two
+// post sends every mail to the address that is stored for the person. Two
 // spellings that fold to the same address are one person here, but a mail server
 // may deliver them to two mailboxes. An account chooses the spelling in its own
 // record, and a visitor the one that they type, so mails go to neither: they
-// could hand the person's link to somebody else.
+// could hand the person's link to another user.
 type post struct {
 	Mail
 

@@ -65,7 +65,7 @@ func ValidSubject(text string) bool {
 }
 
 // validated returns the claims in a form that can be stored: it drops an invalid
-// e-mail address. It returns Refused with ReasonUntrusted for an invalid subject.
+// email address. It returns Refused with ReasonUntrusted for an invalid subject.
 func (c Claims) validated() (Claims, error) {
 	if !ValidSubject(c.Subject) {
 		return Claims{}, refused(ReasonUntrusted, errors.New("the subject is not 1 to 255 printable ASCII characters"))
@@ -354,7 +354,7 @@ func (s *Identities) byAddress(ctx context.Context, c Claims, v Visitor) (Proof,
 	return proof, err
 }
 
-// reclaim takes a user back from anyone who may know the password that an
+// reclaim takes a user back from any visitor who may know the password that an
 // account chose, for the person whose address the provider vouches for. It
 // removes the password, its sessions, and the factors and identities that may
 // have been added with it. It returns the updated user.

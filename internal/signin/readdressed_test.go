@@ -133,7 +133,7 @@ func TestNewAddressDuringSignIn(t *testing.T) {
 }
 
 // A changed address counts from the time of the change, so mails to a person go to the spelling that another account
-// recorded before. An address that an account only writes with other letters in upper case stays as it is: neither
+// recorded before. An address that an account only writes with other letters in upper case does not change: neither
 // account changes where the person's mails go.
 func TestNewAddressIsNotRecordedFirst(t *testing.T) {
 	const written, other = "kim.sato@mail.example", "KIM.sato@mail.example"

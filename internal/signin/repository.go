@@ -28,9 +28,9 @@ type Repository interface {
 
 // PersonRepository reads the identities that sign in.
 type PersonRepository interface {
-	// Person returns the person of the folded e-mail address.
+	// Person returns the person of the folded email address.
 	Person(ctx context.Context, foldedEmail string) (Person, error)
-	// Known returns the identities with the folded e-mail address: the person,
+	// Known returns the identities with the folded email address: the person,
 	// and users with a password that their account chose.
 	Known(ctx context.Context, foldedEmail string) ([]Person, error)
 	// EnsurePerson is Person for an address that some account has. If there is

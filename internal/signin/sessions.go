@@ -186,7 +186,7 @@ func choose(all []Membership, accountID uuid.UUID) (Membership, error) {
 }
 
 // open reports whether the person can have a session in the account. They
-// cannot if their password does not sign in to it, with any method: someone
+// cannot if their password does not sign in to it, with any method: a visitor
 // who knows that password could have registered a passkey.
 func (m Membership) open() bool { return m.Status != account.Suspended && !m.Barred }
 

@@ -108,6 +108,18 @@ func (s *Sender) WebhookFailing(ctx context.Context, to user.User, since time.Ti
 	return s.send(ctx, "webhook_failing", to, "{since}", formatTime(since), "{address}", address)
 }
 
+// Leaked tells the owner of an account that a secret was reported as leaked, and whether it was revoked. what is the
+// kind of the secret. The address is that of the audit log. The mail does not contain the report, whose text any client
+// can choose.
+func (s *Sender) Leaked(ctx context.Context, to user.User, what string, revoked bool, at time.Time,
+	address string) error {
+	name := "leaked"
+	if revoked {
+		name = "leaked_revoked"
+	}
+	return s.send(ctx, name, to, "{what}", what, "{at}", formatTime(at), "{address}", address)
+}
+
 // formatTime formats a time for a reader whose time zone is unknown.
 func formatTime(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 MST") }
 

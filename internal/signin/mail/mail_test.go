@@ -61,7 +61,7 @@ func TestMails(t *testing.T) {
 	}
 }
 
-// Mail goes to the composed address at the domain as it is looked up (user.Mailbox).
+// Mail goes to the composed address at the domain in the form that is looked up (user.Mailbox).
 func TestMailGoesToTheMailbox(t *testing.T) {
 	server := dbtest.StartSMTP(t)
 	to := nora
