@@ -251,14 +251,14 @@ func TestDeliveryWhereItIsNotConfigured(t *testing.T) {
 	eachDelivering(t, func(t *testing.T, d *delivering) {
 		d.create(t, 0, "orders")
 		d.issue(t, "first")
-		jobs, err := d.db.Queue().Claim(t.Context(), deliver.Places{Most: 10, Unproven: 10, PerAccount: 10,
-			Held: map[uuid.UUID]int{}})
-		if err != nil || len(jobs) != 1 {
-			t.Fatalf("Claim() = %d jobs, %v, want 1", len(jobs), err)
+		claimed, err := d.db.Queue().Claim(t.Context(), deliver.Places{Most: 10, Unproven: 10, PerAccount: 10,
+			Held: map[uuid.UUID]int{}}, nil)
+		if err != nil || len(claimed) != 1 || len(claimed[0].Jobs) != 1 {
+			t.Fatalf("Claim() = %+v, %v, want a webhook with a job", claimed, err)
 		}
 		c := d.sender
 		c.EventBridge = nil
-		o, err := deliver.NewSender(c).Send(t.Context(), jobs[0])
+		o, err := deliver.NewSender(c).Send(t.Context(), claimed[0].Jobs[0])
 		if err != nil || o.State != webhook.Pending || o.Attempt.Error == "" || o.Gone {
 			t.Errorf("Send() = %+v, %v, want it pending with an error", o, err)
 		}

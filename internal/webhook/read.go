@@ -94,7 +94,7 @@ func (s *Service) CountDeliveriesOf(ctx context.Context, by *auth.Principal, ids
 	return s.repo.CountDeliveries(ctx, by.AccountID, ids, f)
 }
 
-// CountStates returns the number of a webhook's deliveries in each state that the principal sees, all at one moment: a
+// CountStates returns the number of a webhook's deliveries in each state that the principal sees, all at one time: a
 // delivery whose state changes meanwhile is counted once.
 func (s *Service) CountStates(ctx context.Context, by *auth.Principal,
 	id uuid.UUID) (map[DeliveryState]int64, error) {

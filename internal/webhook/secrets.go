@@ -10,7 +10,7 @@ import (
 	"latchkey/internal/secret"
 )
 
-// seal returns the signing secret as it is stored.
+// seal returns the signing secret in its stored form.
 func seal(keys *secret.Keyring, random io.Reader, id uuid.UUID, s secret.WebhookSecret) (SigningSecret, error) {
 	sealed, err := keys.Seal(random, []byte(s.Reveal()), SealedFor(id))
 	if err != nil {

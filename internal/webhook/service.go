@@ -272,7 +272,7 @@ func (s *Service) RotateSecret(ctx context.Context, by *auth.Principal, id uuid.
 	return rotation, nil
 }
 
-// SendTest sends the event webhook.test to a webhook, whatever its types are, and returns the event. It returns
+// SendTest sends the event webhook.test to a webhook of any types, and returns the event. It returns
 // fault.NotFound for a webhook that does not exist, and fault.Conflict for one that is not enabled.
 func (s *Service) SendTest(ctx context.Context, by *auth.Principal, id uuid.UUID) (audit.Event, error) {
 	if err := MayChange(by); err != nil {

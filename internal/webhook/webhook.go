@@ -168,7 +168,7 @@ type Repository interface {
 	// Delete deletes a webhook with its deliveries. It returns fault.NotFound as Change does. event makes the event
 	// from the deleted webhook.
 	//
-	// After Delete has returned, no server begins a request to the webhook (deliver.Queue.Begin). Requests that began
+	// After Delete has returned, no server begins a request to the webhook (deliver.Queue). Requests that began
 	// before the deletion was committed are not aborted: Delete waits until they have ended, but at most two seconds.
 	// A request to a receiver that takes longer is still in flight when Delete returns, and ends within the time
 	// limit of an attempt.
@@ -188,7 +188,7 @@ type Repository interface {
 		w paging.Window, attempts bool) (map[uuid.UUID]paging.Page[Delivery], error)
 	CountDeliveries(ctx context.Context, accountID uuid.UUID, webhookIDs []uuid.UUID,
 		f DeliveryFilter) (map[uuid.UUID]int64, error)
-	// CountStates counts a webhook's deliveries by state, all at one moment.
+	// CountStates counts a webhook's deliveries by state, all at one time.
 	CountStates(ctx context.Context, accountID, webhookID uuid.UUID, f DeliveryFilter) (map[DeliveryState]int64, error)
 	// History counts attempts by hour from the hour of since on, oldest first, including hours without any.
 	History(ctx context.Context, accountID, webhookID uuid.UUID, since, until time.Time) ([]HourCount, error)
@@ -205,6 +205,6 @@ type Repository interface {
 	// all. If a later one fails, what was scheduled before stays, and Replay returns its number with the error.
 	Replay(ctx context.Context, by auth.Actor, r Replay,
 		event func(scheduled int) audit.Event) (scheduled int, err error)
-	// Test stores the event and its only delivery, to this webhook whatever its types are.
+	// Test stores the event and its only delivery, to this webhook of any types.
 	Test(ctx context.Context, by auth.Actor, accountID, id uuid.UUID, e audit.Event) error
 }

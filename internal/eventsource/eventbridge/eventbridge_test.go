@@ -54,7 +54,7 @@ func TestPublish(t *testing.T) {
 		"events")
 }
 
-// A source is served in its own region, whatever the client's is.
+// A source is served in its own region, not in the client's.
 func TestRegionOfTheSource(t *testing.T) {
 	b, c := open(t)
 	if _, err := c.Create(t.Context(), "us-east-1", theirs, name); err != nil {

@@ -5,17 +5,17 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"latchkey/internal/clock"
 	"latchkey/internal/webhook"
 )
 
-// start adds claimed jobs to the lines of their webhooks, and starts attempts.
-func (d *Dispatcher) start(ctx context.Context, jobs []Job) {
-	for _, hook := range d.lines.add(jobs) {
-		for j, ok := d.lines.begin(hook); ok; j, ok = d.lines.begin(hook) {
-			d.places.take(j)
-			d.attempts.Go(func() { d.work(ctx, j) })
-		}
+// start starts attempts of the jobs that wait in a line.
+func (d *Dispatcher) start(ctx context.Context, hook uuid.UUID) {
+	for j, ok := d.lines.begin(hook); ok; j, ok = d.lines.begin(hook) {
+		d.places.take(j)
+		d.attempts.Go(func() { d.work(ctx, j) })
 	}
 }
 
@@ -57,18 +57,27 @@ func (d *Dispatcher) attempt(ctx context.Context, j Job) {
 	d.giveBack(ctx, unsent)
 }
 
-// giveBack releases jobs that are not attempted. If that fails, they wait for the end of their leases.
+// giveBack gives up jobs that are not attempted, which are claimed again. The leases of lines without other jobs
+// are released.
 func (d *Dispatcher) giveBack(ctx context.Context, jobs []Job) {
 	if len(jobs) == 0 {
 		return
 	}
-	released, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
-	if err := d.c.Queue.Release(released, jobs); err != nil {
-		d.c.Log.WarnContext(ctx, "deliveries of webhooks could not be released; they wait", "deliveries", len(jobs),
-			"error", err)
-	}
+	d.release(ctx, d.lines.drop(jobs))
 	d.signal()
+}
+
+// release releases leases. If that fails, their webhooks wait for the end of the leases.
+func (d *Dispatcher) release(ctx context.Context, leases []Lease) {
+	if len(leases) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	if err := d.c.Queue.Release(ctx, leases); err != nil {
+		d.c.Log.WarnContext(ctx, "leases of webhooks could not be released; their deliveries wait", "webhooks",
+			len(leases), "error", err)
+	}
 }
 
 // try makes the attempt of a job, unless it may no longer begin or cannot be sent.
@@ -91,8 +100,8 @@ func (d *Dispatcher) try(ctx context.Context, j Job) (f Finished, done bool) {
 			d.c.Log.ErrorContext(ctx, "an event could not be sent; it waits", "webhook", j.Webhook.ID, "event",
 				j.Event.ID, "error", err)
 		}
-		// The others cannot be sent either. They wait for the end of their leases, too.
-		d.lines.take(j.Webhook.ID)
+		// The others cannot be sent either. They wait for the end of the lease, too.
+		d.lines.abandon(j.Webhook.ID)
 		return Finished{}, false
 	}
 	f = Finished{Job: j, Outcome: o}
@@ -102,49 +111,42 @@ func (d *Dispatcher) try(ctx context.Context, j Job) (f Finished, done bool) {
 	return f, true
 }
 
-// begin reports whether the attempt of a job may begin now, and returns the job with its webhook as it is now. A job
-// that was claimed a while ago is checked again, together with those that wait in its line.
+// begin reports whether the attempt of a job may begin now, and returns the job with its webhook as it is now. If the
+// webhook was read a while ago, it is checked again. If the server may not send its events any more, nothing that waits
+// for it begins.
 func (d *Dispatcher) begin(ctx context.Context, j Job) (Job, bool) {
-	jobs := []Job{j}
-	if now := d.c.Now(); clock.Elapsed(j.Checked, now) >= Fresh {
+	j, may := d.lines.current(j)
+	if may && d.stale(j) {
+		// Attempts of a webhook that begin at the same time share a check.
+		defer d.lines.check(j.Webhook.ID)()
+		j, may = d.lines.current(j)
+	}
+	if !may {
+		d.giveBack(ctx, []Job{j})
+		return j, false
+	}
+	if d.stale(j) {
 		checked, cancel := context.WithTimeout(ctx, queryTimeout)
 		defer cancel()
-		asked := slices.Concat(jobs, d.lines.take(j.Webhook.ID))
-		may, err := d.c.Queue.Recheck(checked, asked)
+		now, is, err := d.c.Queue.Recheck(checked, j)
 		if err != nil {
 			d.c.Log.WarnContext(ctx, "an attempt of a webhook could not begin; it is repeated", "webhook",
 				j.Webhook.ID, "error", err)
 		}
-		d.giveBack(ctx, others(asked, may))
-		jobs = may
-	}
-	var rest, unsent []Job
-	may, now := false, d.c.Now()
-	for _, each := range jobs {
-		switch {
-		// An attempt that outlives its lease could reach the receiver after a later event of the same subject.
-		case clock.Elapsed(each.LeaseUntil, now) > -Timeout-margin:
-			unsent = append(unsent, each)
-		case each.Event.ID == j.Event.ID:
-			j, may = each, true
-		default:
-			rest = append(rest, each)
+		if may = is && err == nil; may {
+			d.lines.rechecked(now)
+			j = now
 		}
 	}
-	d.giveBack(ctx, unsent)
-	d.start(ctx, rest)
+	// An attempt that outlives its lease could reach the receiver after a later event of the same subject.
+	if may = may && clock.Elapsed(j.Lease.Until, d.c.Now()) <= -Timeout-margin; !may {
+		d.giveBack(ctx, append(d.lines.take(j.Webhook.ID), j))
+	}
 	return j, may
 }
 
-// others returns the jobs that are not among some of them.
-func others(jobs, some []Job) (rest []Job) {
-	for _, j := range jobs {
-		if !slices.ContainsFunc(some, func(s Job) bool { return s.Event.ID == j.Event.ID }) {
-			rest = append(rest, j)
-		}
-	}
-	return rest
-}
+// stale reports whether what was read of the job's webhook no longer counts.
+func (d *Dispatcher) stale(j Job) bool { return clock.Elapsed(j.Lease.Checked, d.c.Now()) >= Fresh }
 
 // GoneReason returns the reason of a webhook that an answer disabled.
 func GoneReason(w webhook.Webhook) string {
@@ -168,18 +170,6 @@ func (d *Dispatcher) broken(j Job) Outcome {
 		o.State, o.NextAt = webhook.Pending, clock.Timestamp(now.Add(in))
 	}
 	return o
-}
-
-// record records outcomes until finished is closed. Attempts that were claimed together often end together: to record
-// them with one call saves more than the wait costs.
-func (d *Dispatcher) record(sending context.Context) {
-	for f := range d.finished {
-		batch := d.gathered([]Finished{f})
-		d.store(sending, batch)
-		if d.lines.low(batch) {
-			d.signal()
-		}
-	}
 }
 
 // gathered returns the batch with outcomes that other attempts in flight pass on soon.
@@ -209,25 +199,34 @@ func (d *Dispatcher) drained(batch []Finished) []Finished {
 	return batch
 }
 
-// store records a batch. While the database cannot be reached it tries again, as long as the leases may hold and the
-// server is not stopping. An outcome that is lost costs another attempt.
+// store records a batch, and releases the leases of lines without other jobs. While the database cannot be reached
+// it tries again, as long as the leases may hold and the server is not stopping. An outcome that is lost costs another
+// attempt.
 func (d *Dispatcher) store(sending context.Context, batch []Finished) {
 	began := d.c.Now()
-	for backoff := firstBackoff; ; backoff = min(2*backoff, lastBackoff) {
-		err := d.finish(sending, batch)
-		if err == nil {
-			return
-		}
-		if sending.Err() != nil || d.c.Now().Sub(began) > Lease {
+	released, err := d.finish(sending, batch)
+	for backoff := firstBackoff; err != nil; backoff = min(2*backoff, lastBackoff) {
+		if sending.Err() != nil || d.c.Now().Sub(began) > LeaseTime {
 			d.c.Log.WarnContext(sending, "outcomes of webhooks could not be recorded; the attempts are repeated",
 				"attempts", len(batch), "error", err)
-			return
+			break
 		}
 		pause(sending, backoff)
+		released, err = d.finish(sending, batch)
 	}
+	jobs := make([]Job, len(batch))
+	for i, f := range batch {
+		jobs[i] = f.Job
+	}
+	// A claim may have extended a lease meanwhile without finding anything.
+	left := slices.DeleteFunc(d.lines.drop(jobs), func(l Lease) bool {
+		return slices.ContainsFunc(released, func(r Lease) bool { return r.Token == l.Token && r.Claims == l.Claims })
+	})
+	d.release(context.WithoutCancel(sending), left)
 }
 
-func (d *Dispatcher) finish(sending context.Context, batch []Finished) (err error) {
+// finish records outcomes, and returns the leases that it released.
+func (d *Dispatcher) finish(sending context.Context, batch []Finished) (released []Lease, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = d.panicked(sending, p)
@@ -236,6 +235,9 @@ func (d *Dispatcher) finish(sending context.Context, batch []Finished) (err erro
 	// What was sent is recorded even if the grace period has ended meanwhile.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(sending), queryTimeout)
 	defer cancel()
-	_, err = d.c.Queue.Finish(ctx, batch)
-	return err
+	released = d.lines.ending(batch)
+	if _, err = d.c.Queue.Finish(ctx, batch, released); err != nil {
+		return nil, err
+	}
+	return released, nil
 }

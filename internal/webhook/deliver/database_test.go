@@ -132,7 +132,7 @@ func (d *database) list(t testing.TB, webhookID uuid.UUID) []webhook.Delivery {
 
 func (d *database) hurry(t testing.TB) {
 	t.Helper()
-	d.exec(t, `UPDATE deliveries SET next_at = `+d.past+` WHERE state = 'PENDING' AND lease_token IS NULL`)
+	d.exec(t, `UPDATE deliveries SET next_at = `+d.past+` WHERE state = 'PENDING'`)
 }
 
 func (d *database) lapse(t testing.TB, tokens []uuid.UUID) {
@@ -144,8 +144,7 @@ func (d *database) lapse(t testing.TB, tokens []uuid.UUID) {
 	for i, token := range tokens {
 		texts[i] = token.String()
 	}
-	d.exec(t, `UPDATE deliveries SET lease_until = `+d.past+`, next_at = `+d.past+` WHERE lease_token IN ('`+
-		strings.Join(texts, "','")+`')`)
+	d.exec(t, `UPDATE webhook_leases SET until_at = `+d.past+` WHERE token IN ('`+strings.Join(texts, "','")+`')`)
 }
 
 func (d *database) failingFor(t testing.TB, id uuid.UUID, hours int) {

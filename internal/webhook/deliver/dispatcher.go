@@ -155,34 +155,41 @@ func (d *Dispatcher) round(ctx, sending context.Context) (wait time.Duration, er
 	if free.Most <= 0 {
 		return poll, nil
 	}
-	jobs, err := d.claim(stopped, free)
+	claimed, err := d.claim(stopped, free)
 	if err != nil {
 		return 0, err
 	}
+	n := 0
+	for _, c := range claimed {
+		n += len(c.Jobs)
+	}
+	d.busy = n > 0
+	d.release(sending, d.lines.add(claimed))
 	if stopped.Err() != nil {
-		d.giveBack(sending, jobs)
+		d.giveBack(sending, d.lines.takeAll())
 		return 0, nil
 	}
-	d.busy = len(jobs) > 0
-	d.start(sending, jobs)
-	if len(jobs) >= free.Most {
+	for _, c := range claimed {
+		d.start(sending, c.Webhook.ID)
+	}
+	if n >= free.Most {
 		d.signal()
 		return poll, nil
 	}
 	// What is due and has no place is claimed when one becomes free.
-	if len(jobs) > 0 || d.places.limited() {
+	if n > 0 || d.places.limited() {
 		return poll, nil
 	}
 	return d.untilDue(ctx)
 }
 
-// claim claims deliveries. A claim that is in progress when stopped ends goes on for a moment: the database would
+// claim claims deliveries. A claim that is in progress when stopped ends goes on for a short time: the database would
 // complete it without the dispatcher, and nothing would be sent until the leases end.
-func (d *Dispatcher) claim(stopped context.Context, free Places) ([]Job, error) {
+func (d *Dispatcher) claim(stopped context.Context, free Places) ([]Claimed, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(stopped), queryTimeout)
 	defer cancel()
 	defer context.AfterFunc(stopped, func() { time.AfterFunc(claimGrace, cancel) })()
-	return d.c.Queue.Claim(ctx, free)
+	return d.c.Queue.Claim(ctx, free, d.lines.holdings())
 }
 
 // untilDue returns the time until the next delivery is due, at most poll. What is due already may wait for another

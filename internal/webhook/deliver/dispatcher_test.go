@@ -82,7 +82,7 @@ func event(subject string, n int) audit.Event {
 	return e
 }
 
-// prompt is how long something may take at most that takes a moment on a machine that has nothing else to do. It is
+// prompt is the longest time that something short may take on a busy machine. It is
 // shorter than an attempt without an answer.
 const prompt = 5 * time.Second
 
@@ -258,6 +258,7 @@ func TestStopAfterGrace(t *testing.T) {
 	d := m.list(t, w.ID)[0]
 	check.Equal(t, len(d.Attempts), 0, "attempts")
 	check.Equal(t, d.State, webhook.Pending, "the state")
+	check.Equal(t, m.leased(w.ID), true, "the webhook is leased")
 }
 
 // slowClaim is a queue whose claims are answered late, as after a pause of the process.
@@ -267,10 +268,11 @@ type slowClaim struct {
 }
 
 // Claim lets eleven seconds pass.
-func (q slowClaim) Claim(ctx context.Context, p deliver.Places) ([]deliver.Job, error) {
-	jobs, err := q.memory.Claim(ctx, p)
+func (q slowClaim) Claim(ctx context.Context, p deliver.Places,
+	holds map[uuid.UUID]deliver.Holding) ([]deliver.Claimed, error) {
+	claimed, err := q.memory.Claim(ctx, p, holds)
 	q.now.Add(int64(11 * time.Second))
-	return jobs, err
+	return claimed, err
 }
 
 // An attempt that could outlive its lease does not begin.

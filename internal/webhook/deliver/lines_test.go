@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"latchkey/internal/test/check"
 	"latchkey/internal/webhook"
 	"latchkey/internal/webhook/deliver"
@@ -46,10 +48,10 @@ func TestRuns(t *testing.T) {
 	check.Equal(t, most.Load(), deliver.MaxInFlight, "requests in flight")
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	check.Equal(t, m.released, 0, "released deliveries")
+	check.Equal(t, m.again, 0, "deliveries that were claimed again")
 }
 
-// After a failure a claim decides what is sent next: the deliveries that wait are released.
+// After a failure a claim decides what is sent next: the deliveries that wait are given back.
 func TestFailureEndsARun(t *testing.T) {
 	var failed atomic.Bool
 	r := startReceiver(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -70,8 +72,8 @@ func TestFailureEndsARun(t *testing.T) {
 	})
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.released == 0 {
-		t.Error("released deliveries: got none, want those that waited when an attempt failed")
+	if m.again == 0 {
+		t.Error("deliveries that were claimed again: got none, want those that waited when an attempt failed")
 	}
 }
 
@@ -88,22 +90,38 @@ func TestRunsEnd(t *testing.T) {
 	sent := len(r.received())
 	time.Sleep(500 * time.Millisecond)
 	check.Equal(t, len(r.received()), sent, "requests after the webhook was paused")
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	check.Equal(t, m.inFlight(w.ID, time.Now()), 0, "leases")
+	check.Equal(t, m.leased(w.ID), false, "the webhook is leased")
 }
 
-// A server that stops releases what waits, so that others send it at once.
-func TestStopReleases(t *testing.T) {
-	r := startReceiver(t, hang(t))
+// Attempts of a webhook that begin at about the same time share a check.
+func TestAttemptsShareChecks(t *testing.T) {
+	r := startReceiver(t, func(http.ResponseWriter, *http.Request) { time.Sleep(150 * time.Millisecond) })
 	f, m, w := newRun(t, r.URL)
-	_, stop := run(t, deliver.DispatcherConfig{Queue: m, Send: f.sender(t, 0, r).Send, Grace: 50 * time.Millisecond})
-	r.wait(t, deliver.MaxInFlight)
-	stop()
+	run(t, deliver.DispatcherConfig{Queue: m, Send: f.sender(t, 0, r).Send})
+	until(t, "all are delivered", func() bool { return allIn(m.list(t, w.ID), webhook.Delivered) })
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	check.Equal(t, m.released, ahead, "released deliveries")
-	check.Equal(t, m.inFlight(w.ID, time.Now()), deliver.MaxInFlight, "leases: those of aborted attempts")
+	if m.checks == 0 || m.checks > ahead/2 {
+		t.Errorf("checks before %d attempts, %d at a time: got %d, want about %d", ahead, deliver.MaxInFlight, m.checks,
+			ahead/deliver.MaxInFlight)
+	}
+}
+
+// A server that stops gives back what waits, and releases the lease with the last outcome, so that others send the rest
+// at once.
+func TestStopReleases(t *testing.T) {
+	r := startReceiver(t, func(http.ResponseWriter, *http.Request) { time.Sleep(300 * time.Millisecond) })
+	f, m, w := newRun(t, r.URL)
+	_, stop := run(t, deliver.DispatcherConfig{Queue: m, Send: f.sender(t, 0, r).Send, Grace: 5 * time.Second})
+	r.wait(t, deliver.MaxInFlight)
+	stop()
+	byState := map[webhook.DeliveryState]int{}
+	for _, d := range m.list(t, w.ID) {
+		byState[d.State]++
+	}
+	check.Equal(t, byState, map[webhook.DeliveryState]int{webhook.Delivered: deliver.MaxInFlight,
+		webhook.Pending: ahead}, "deliveries by state")
+	check.Equal(t, m.leased(w.ID), false, "the webhook is leased")
 }
 
 // claimAtStop is a queue whose first claim of deliveries is answered when goOn is closed.
@@ -114,15 +132,16 @@ type claimAtStop struct {
 }
 
 // Claim returns the error of a context that ends before the answer; the claim is made all the same.
-func (q claimAtStop) Claim(ctx context.Context, p deliver.Places) ([]deliver.Job, error) {
-	jobs, err := q.memory.Claim(ctx, p)
-	if len(jobs) == 0 {
-		return jobs, err
+func (q claimAtStop) Claim(ctx context.Context, p deliver.Places,
+	holds map[uuid.UUID]deliver.Holding) ([]deliver.Claimed, error) {
+	claimed, err := q.memory.Claim(ctx, p, holds)
+	if len(claimed) == 0 {
+		return claimed, err
 	}
 	close(q.claimed)
 	select {
 	case <-q.goOn:
-		return jobs, err
+		return claimed, err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -140,10 +159,8 @@ func TestStopReleasesAClaimInProgress(t *testing.T) {
 	<-q.claimed
 	time.AfterFunc(100*time.Millisecond, func() { close(q.goOn) })
 	stop()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	check.Equal(t, m.released, 1, "released deliveries")
-	check.Equal(t, m.inFlight(w.ID, time.Now()), 0, "leases")
+	check.Equal(t, m.released, 1, "released leases")
+	check.Equal(t, m.leased(w.ID), false, "the webhook is leased")
 	check.Equal(t, len(r.received()), 0, "requests")
 }
 
@@ -155,7 +172,7 @@ func TestRunsWhilePlacesAreScarce(t *testing.T) {
 	until(t, "all are delivered", func() bool { return allIn(m.list(t, w.ID), webhook.Delivered) })
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.released == 0 {
-		t.Error("released deliveries: got none, want those that waited while all places were taken")
+	if m.again == 0 {
+		t.Error("deliveries that were claimed again: got none, want those that waited while all places were taken")
 	}
 }

@@ -26,9 +26,12 @@ func TestLowLines(t *testing.T) {
 		}
 		return list
 	}
+	claimed := func(hook uuid.UUID, n int) Claimed {
+		return Claimed{Webhook: webhook.Webhook{ID: hook}, Jobs: jobs(hook, n)}
+	}
 	one, other, none := uuid.New(), uuid.New(), uuid.New()
 	l := lines{of: map[uuid.UUID]*line{}}
-	l.add(append(jobs(one, 100), jobs(other, 2*MaxInFlight)...))
+	l.add([]Claimed{claimed(one, 100), claimed(other, 2*MaxInFlight)})
 	for _, c := range []struct {
 		name     string
 		outcomes []Finished
@@ -54,22 +57,23 @@ func TestRunsFollowThePace(t *testing.T) {
 	}{
 		{time.Microsecond, MaxRun}, {10 * time.Millisecond, 30}, {time.Second, leastRun}, {Timeout, leastRun},
 	} {
-		hook := uuid.New()
+		hook := webhook.Webhook{ID: uuid.New()}
+		one := []Claimed{{Webhook: hook, Jobs: []Job{{Webhook: hook}}}}
 		l := lines{of: map[uuid.UUID]*line{}}
 		check.Equal(t, l.run(), firstRun, "deliveries to claim before the first attempt")
 		for range 10 * paced {
-			l.add([]Job{{Webhook: webhook.Webhook{ID: hook}}})
-			l.begin(hook)
-			l.end(hook, c.took)
+			l.add(one)
+			l.begin(hook.ID)
+			l.end(hook.ID, c.took)
 		}
 		check.Equal(t, l.run(), c.want, "deliveries to claim when attempts take %s", c.took)
-		l.add([]Job{{Webhook: webhook.Webhook{ID: hook}}})
-		l.begin(hook)
-		l.end(hook, 0)
+		l.add(one)
+		l.begin(hook.ID)
+		l.end(hook.ID, 0)
 		for range 10 * paced {
-			l.add([]Job{{Webhook: webhook.Webhook{ID: hook}}})
-			l.begin(hook)
-			l.end(hook, 10*time.Millisecond)
+			l.add(one)
+			l.begin(hook.ID)
+			l.end(hook.ID, 10*time.Millisecond)
 		}
 		if got := l.run(); got < 28 || got > 32 {
 			t.Errorf("deliveries to claim when attempts take 10 ms after others of %s: got %d, want about 30", c.took, got)

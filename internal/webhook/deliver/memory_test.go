@@ -19,14 +19,16 @@ import (
 type memory struct {
 	mu         sync.Mutex
 	webhooks   map[uuid.UUID]*memoryWebhook
+	leases     map[uuid.UUID]*memoryLease
 	deliveries []*memoryDelivery
 	events     []audit.Event
 	// fail is returned by every method if it is not nil.
 	fail error
-	// calls counts the calls of Claim.
-	calls int
-	// released counts the deliveries that were released.
-	released int
+	// calls counts the calls of Claim, and checks those of Recheck.
+	calls, checks int
+	// released counts the leases that were released without an outcome, and again the deliveries that were claimed
+	// again without an attempt in between.
+	released, again int
 	// ahead is how many deliveries of a webhook are claimed beyond those that may be in flight.
 	ahead int
 	// sequences are the last sequences of the subjects of change.
@@ -40,17 +42,27 @@ type memoryWebhook struct {
 	reported bool
 	// proven reports whether the last attempt succeeded.
 	proven bool
+	// edition counts how often pending deliveries were ended.
+	edition int64
+}
+
+type memoryLease struct {
+	token  uuid.UUID
+	claims int64
+	until  time.Time
 }
 
 type memoryDelivery struct {
 	webhook.Delivery
 
 	attempts int
-	token    uuid.UUID
-	until    time.Time
+	// claims counts the claims of the delivery.
+	claims int
 }
 
-func newMemory() *memory { return &memory{webhooks: map[uuid.UUID]*memoryWebhook{}} }
+func newMemory() *memory {
+	return &memory{webhooks: map[uuid.UUID]*memoryWebhook{}, leases: map[uuid.UUID]*memoryLease{}}
+}
 
 func (m *memory) add(_ testing.TB, w webhook.Webhook) {
 	m.mu.Lock()
@@ -67,39 +79,49 @@ func (m *memory) emit(_ testing.TB, e audit.Event) {
 	}
 }
 
-func (m *memory) Claim(_ context.Context, p deliver.Places) ([]deliver.Job, error) {
+func (m *memory) Claim(_ context.Context, p deliver.Places,
+	holds map[uuid.UUID]deliver.Holding) (all []deliver.Claimed, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.calls++
 	if m.fail != nil {
 		return nil, m.fail
 	}
-	var jobs []deliver.Job
-	now := time.Now()
-	p = p.Clone()
+	now, p := time.Now(), p.Clone()
+	claimed := map[uuid.UUID]*deliver.Claimed{}
 	for _, d := range m.deliveries {
-		if !m.due(d, now) {
+		w, holding := m.webhooks[d.WebhookID], holds[d.WebhookID]
+		if !m.due(d, now) || slices.Contains(holding.Events, d.Event.ID) {
 			continue
 		}
-		w := m.webhooks[d.WebhookID]
-		if m.inFlight(w.ID, now) >= deliver.MaxInFlight || p.Take(w.AccountID, w.proven) {
-			d.token, d.until = uuid.New(), now.Add(deliver.Lease)
-			jobs = append(jobs, deliver.Job{Webhook: w.Webhook, Event: d.Event, Attempts: d.attempts, Token: d.token,
-				LeaseUntil: d.until, Checked: now, Proven: w.proven})
+		held := len(holding.Events)
+		if claimed[w.ID] != nil {
+			held += len(claimed[w.ID].Jobs)
 		}
+		if held >= m.limit(w) || claimed[w.ID] == nil && !m.mayLease(w.ID, holding.Token, now) ||
+			held < deliver.MaxInFlight && !p.Take(w.AccountID, w.proven) {
+			continue
+		}
+		if claimed[w.ID] == nil {
+			claimed[w.ID] = &deliver.Claimed{Webhook: w.Webhook, Lease: m.lease(w, holding.Token, now)}
+		}
+		if d.claims > len(d.Attempts) {
+			m.again++
+		}
+		d.claims++
+		claimed[w.ID].Jobs = append(claimed[w.ID].Jobs, deliver.Job{Webhook: w.Webhook, Event: d.Event,
+			Attempts: d.attempts, Numbered: len(d.Attempts), Proven: w.proven, Lease: claimed[w.ID].Lease})
 	}
-	return jobs, nil
+	for _, c := range claimed {
+		all = append(all, *c)
+	}
+	return all, nil
 }
 
 func (m *memory) due(d *memoryDelivery, now time.Time) bool {
 	w := m.webhooks[d.WebhookID]
-	if d.State != webhook.Pending || w == nil || w.State != webhook.Enabled || d.NextAttemptAt.After(now) ||
-		d.until.After(now) {
+	if d.State != webhook.Pending || w == nil || w.State != webhook.Enabled || d.NextAttemptAt.After(now) {
 		return false
-	}
-	limit := deliver.MaxInFlight + m.ahead
-	if w.failures >= deliver.ProbeAfter {
-		limit = 1
 	}
 	for _, other := range m.deliveries {
 		if other.WebhookID != d.WebhookID || other.State != webhook.Pending {
@@ -109,54 +131,85 @@ func (m *memory) due(d *memoryDelivery, now time.Time) bool {
 			return false
 		}
 	}
-	return m.inFlight(w.ID, now) < limit
+	return true
 }
 
-// inFlight counts the leases of a webhook.
-func (m *memory) inFlight(id uuid.UUID, now time.Time) (n int) {
-	for _, d := range m.deliveries {
-		if d.WebhookID == id && d.State == webhook.Pending && d.until.After(now) {
+func (m *memory) limit(w *memoryWebhook) int {
+	if w.failures >= deliver.ProbeAfter {
+		return 1
+	}
+	return deliver.MaxInFlight + m.ahead
+}
+
+func (m *memory) mayLease(id, own uuid.UUID, now time.Time) bool {
+	l := m.leases[id]
+	return l == nil || !l.until.After(now) || l.token == own
+}
+
+// lease takes or extends a lease.
+func (m *memory) lease(w *memoryWebhook, own uuid.UUID, now time.Time) deliver.Lease {
+	l := m.leases[w.ID]
+	if l == nil {
+		l = &memoryLease{}
+		m.leases[w.ID] = l
+	}
+	if l.token != own || own == uuid.Nil {
+		l.token = uuid.New()
+	}
+	l.claims++
+	l.until = now.Add(deliver.LeaseTime)
+	return deliver.Lease{WebhookID: w.ID, Token: l.token, Claims: l.claims, Edition: w.edition, Until: l.until,
+		Checked: now}
+}
+
+// leased reports whether a server has the lease of a webhook.
+func (m *memory) leased(id uuid.UUID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !m.mayLease(id, uuid.Nil, time.Now())
+}
+
+func (m *memory) Recheck(_ context.Context, j deliver.Job) (deliver.Job, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.checks++
+	w, l, now := m.webhooks[j.Webhook.ID], m.leases[j.Webhook.ID], time.Now()
+	if w == nil || w.State != webhook.Enabled || w.edition != j.Lease.Edition || l.token != j.Lease.Token ||
+		!l.until.After(now) {
+		return j, false, m.fail
+	}
+	l.until = now.Add(deliver.LeaseTime)
+	j.Webhook, j.Lease.Until, j.Lease.Checked = w.Webhook, l.until, now
+	return j, true, m.fail
+}
+
+func (m *memory) Release(_ context.Context, leases []deliver.Lease) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.released += m.release(leases)
+	return m.fail
+}
+
+func (m *memory) release(leases []deliver.Lease) (n int) {
+	for _, r := range leases {
+		if l := m.leases[r.WebhookID]; l.token == r.Token && l.claims == r.Claims && m.fail == nil {
+			l.until = time.Time{}
 			n++
 		}
 	}
 	return n
 }
 
-func (m *memory) Recheck(_ context.Context, jobs []deliver.Job) (may []deliver.Job, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, j := range jobs {
-		w := m.webhooks[j.Webhook.ID]
-		if m.held(j) != nil && w != nil && w.State == webhook.Enabled {
-			j.Webhook, j.Checked = w.Webhook, time.Now()
-			may = append(may, j)
-		}
-	}
-	return may, m.fail
-}
-
-func (m *memory) Release(_ context.Context, jobs []deliver.Job) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, j := range jobs {
-		if d := m.held(j); d != nil {
-			d.token, d.until = uuid.Nil, time.Time{}
-			m.released++
-		}
-	}
-	return m.fail
-}
-
-func (m *memory) held(j deliver.Job) *memoryDelivery {
+func (m *memory) delivery(j deliver.Job) *memoryDelivery {
 	for _, d := range m.deliveries {
-		if d.token == j.Token && d.until.After(time.Now()) {
+		if d.WebhookID == j.Webhook.ID && d.Event.ID == j.Event.ID {
 			return d
 		}
 	}
 	return nil
 }
 
-func (m *memory) Finish(_ context.Context, done []deliver.Finished) ([]bool, error) {
+func (m *memory) Finish(_ context.Context, done []deliver.Finished, release []deliver.Lease) ([]bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.fail != nil {
@@ -164,18 +217,18 @@ func (m *memory) Finish(_ context.Context, done []deliver.Finished) ([]bool, err
 	}
 	recorded := make([]bool, len(done))
 	for i, f := range done {
-		d, w := m.held(f.Job), m.webhooks[f.Job.Webhook.ID]
-		if d == nil || w == nil {
+		d, w := m.delivery(f.Job), m.webhooks[f.Job.Webhook.ID]
+		if d == nil || w == nil || m.leases[w.ID].token != f.Job.Lease.Token || len(d.Attempts) != f.Job.Numbered {
 			continue
 		}
 		recorded[i] = true
 		f.Outcome.Attempt.Number = len(d.Attempts) + 1
 		d.Attempts = append(d.Attempts, f.Outcome.Attempt)
 		d.State, d.NextAttemptAt, d.attempts = f.Outcome.State, f.Outcome.NextAt, d.attempts+1
-		d.token, d.until = uuid.Nil, time.Time{}
 		w.proven = f.Outcome.Attempt.Error == ""
 		m.judge(w, f)
 	}
+	m.release(release)
 	return recorded, nil
 }
 
@@ -199,6 +252,7 @@ func (m *memory) judge(w *memoryWebhook, f deliver.Finished) {
 
 func (m *memory) disable(w *memoryWebhook, reason string, e audit.Event) {
 	w.State, w.StateReason = webhook.Disabled, reason
+	w.edition++
 	m.events = append(m.events, e)
 	for _, d := range m.deliveries {
 		if d.WebhookID == w.ID && d.State == webhook.Pending {
@@ -335,9 +389,9 @@ func (m *memory) hurry(testing.TB) {
 func (m *memory) lapse(_ testing.TB, tokens []uuid.UUID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, d := range m.deliveries {
-		if slices.Contains(tokens, d.token) {
-			d.until = time.Time{}
+	for _, l := range m.leases {
+		if slices.Contains(tokens, l.token) {
+			l.until = time.Time{}
 		}
 	}
 }

@@ -43,7 +43,7 @@ func (p *Places) Take(accountID uuid.UUID, proven bool) bool {
 	return true
 }
 
-// Clone returns a copy that Take changes alone.
+// Clone returns a copy, so that Take does not change the original.
 func (p Places) Clone() Places {
 	p.Held = maps.Clone(p.Held)
 	return p

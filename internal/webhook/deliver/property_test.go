@@ -65,42 +65,43 @@ func (m *mortal) step() bool {
 }
 
 // Claim implements deliver.Queue.
-func (m *mortal) Claim(ctx context.Context, p deliver.Places) ([]deliver.Job, error) {
+func (m *mortal) Claim(ctx context.Context, p deliver.Places,
+	holds map[uuid.UUID]deliver.Holding) ([]deliver.Claimed, error) {
 	if !m.step() {
 		return nil, errKilled
 	}
 	// Every token must be known, so that lapse ends its lease.
 	p.Most = min(p.Most, 1+m.dice.below(8))
-	jobs, err := m.Queue.Claim(context.WithoutCancel(ctx), p)
+	claimed, err := m.Queue.Claim(context.WithoutCancel(ctx), p, holds)
 	m.mu.Lock()
-	for _, j := range jobs {
-		m.tokens = append(m.tokens, j.Token)
+	for _, c := range claimed {
+		m.tokens = append(m.tokens, c.Lease.Token)
 	}
 	m.mu.Unlock()
 	if !m.step() {
 		return nil, errKilled
 	}
-	return jobs, err
+	return claimed, err
 }
 
 // Recheck implements deliver.Queue.
-func (m *mortal) Recheck(ctx context.Context, jobs []deliver.Job) ([]deliver.Job, error) {
+func (m *mortal) Recheck(ctx context.Context, j deliver.Job) (deliver.Job, bool, error) {
 	if !m.step() {
-		return nil, errKilled
+		return j, false, errKilled
 	}
-	may, err := m.Queue.Recheck(ctx, jobs)
+	j, may, err := m.Queue.Recheck(ctx, j)
 	if !m.step() {
-		return nil, errKilled
+		return j, false, errKilled
 	}
-	return may, err
+	return j, may, err
 }
 
 // Release implements deliver.Queue.
-func (m *mortal) Release(ctx context.Context, jobs []deliver.Job) error {
+func (m *mortal) Release(ctx context.Context, leases []deliver.Lease) error {
 	if !m.step() {
 		return errKilled
 	}
-	err := m.Queue.Release(ctx, jobs)
+	err := m.Queue.Release(ctx, leases)
 	if !m.step() {
 		return errKilled
 	}
@@ -108,11 +109,11 @@ func (m *mortal) Release(ctx context.Context, jobs []deliver.Job) error {
 }
 
 // Finish implements deliver.Queue.
-func (m *mortal) Finish(ctx context.Context, done []deliver.Finished) ([]bool, error) {
+func (m *mortal) Finish(ctx context.Context, done []deliver.Finished, release []deliver.Lease) ([]bool, error) {
 	if !m.step() {
 		return nil, errKilled
 	}
-	ok, err := m.Queue.Finish(ctx, done)
+	ok, err := m.Queue.Finish(ctx, done, release)
 	if !m.step() {
 		return nil, errKilled
 	}

@@ -287,3 +287,43 @@ func TestNothingIsLost(t *testing.T) {
 		}
 	})
 }
+
+// Two servers send the events of one webhook, while more are recorded: each one once, those of a subject in order, and
+// at most four at a time over both.
+func TestTwoServersAndOneWebhook(t *testing.T) {
+	eachFleet(t, func(t *testing.T, of fleet) {
+		f := newFixture(t)
+		var now, most atomic.Int64
+		r := startReceiver(t, func(http.ResponseWriter, *http.Request) {
+			n := now.Add(1)
+			for seen := most.Load(); n > seen && !most.CompareAndSwap(seen, n); seen = most.Load() {
+			}
+			time.Sleep(2 * time.Millisecond)
+			now.Add(-1)
+		})
+		w := f.webhook(t, r.URL)
+		of.add(t, w)
+		s := f.sender(t, 0, r)
+		var servers []*deliver.Dispatcher
+		for range 2 {
+			server, _ := run(t, deliver.DispatcherConfig{Queue: of.queue(t), Send: s.Send})
+			servers = append(servers, server)
+		}
+		const events = 150
+		for i := range events {
+			of.change(t, i%subjects)
+			servers[i/10%2].Wake()
+		}
+		got := r.wait(t, events)
+		until(t, "all are delivered", func() bool { return allIn(of.list(t, w.ID), webhook.Delivered) })
+		check.Equal(t, len(r.received()), events, "requests")
+		for subject, list := range sequences(t, got) {
+			if !slices.IsSorted(list) {
+				t.Errorf("the sequences of %s: got %v, want them in order", subject, list)
+			}
+		}
+		if most.Load() > deliver.MaxInFlight {
+			t.Errorf("requests in flight: got %d, want at most %d", most.Load(), deliver.MaxInFlight)
+		}
+	})
+}
