@@ -50,9 +50,11 @@ func lookups() map[secret.Kind]lookup {
 		secret.AccountAccessToken: token,
 		secret.StoreAccessToken:   token,
 		secret.OAuthAccessToken:   {"SELECT x.digest, " + selectGrant + " WHERE x.digest IN ", readGrant},
-		secret.UserSession:        {"SELECT s.digest, " + selectSession + " WHERE s.digest IN ", readSession},
-		secret.GatewayKey:         {"SELECT g.digest, " + selectGateway + " WHERE g.digest IN ", readGateway},
-		secret.LegacyAccount:      {"SELECT l.digest, " + selectLegacy + " WHERE l.digest IN ", readLegacy},
+		secret.ClientSecret: {"SELECT t.client_secret_digest, " + selectClient + " WHERE t.client_secret_digest IN ",
+			readClientRecord}, // for reports of leaks: clients present it with the client ID
+		secret.UserSession:   {"SELECT s.digest, " + selectSession + " WHERE s.digest IN ", readSession},
+		secret.GatewayKey:    {"SELECT g.digest, " + selectGateway + " WHERE g.digest IN ", readGateway},
+		secret.LegacyAccount: {"SELECT l.digest, " + selectLegacy + " WHERE l.digest IN ", readLegacy},
 	}
 }
 

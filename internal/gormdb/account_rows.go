@@ -19,6 +19,7 @@ type accountRow struct {
 	UserCount int64 `gorm:"not null;->:false;<-:false"`
 
 	OffboardingPolicy string `gorm:"not null"`
+	LeakPolicy        string `gorm:"not null"`
 
 	Owner *userRow `gorm:"foreignKey:OwnerID;references:ID"`
 }
@@ -31,6 +32,7 @@ func (r accountRow) account() account.Account {
 		ID: r.ID, Name: r.Name, OwnerID: r.OwnerID, Features: split[scope.Feature](r.Features),
 		Status:    account.Status(r.Status),
 		CreatedAt: r.CreatedAt.Time, Offboarding: account.OffboardingPolicy(r.OffboardingPolicy),
+		Leaks: account.LeakPolicy(r.LeakPolicy),
 	}
 }
 

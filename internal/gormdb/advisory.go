@@ -9,8 +9,10 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm"
 
 	"latchkey/internal/auth"
+	"latchkey/internal/webhook"
 )
 
 // advisoryLocks are the transaction-level advisory locks that a write takes on PostgreSQL before it locks rows. Row
@@ -47,6 +49,10 @@ const (
 	// others it is taken after the rows of the actor (lockMerchant), except by usage charges (lockUsage). What issues
 	// an invoice locks no rows of an actor, so that the two orders do not deadlock.
 	ofMerchant
+	// ofOrder is exclusive for what postpones the deliveries of a webhook, and for what makes postponed ones due since
+	// others have ended. Otherwise the first could postpone, behind a delivery that the second ends, one that the
+	// second does not see. It is taken after the row of the webhook, and the first does not wait for it.
+	ofOrder
 )
 
 // keyBits is the length of the hash in a key, below the bits of the class. So keys are less than 1<<62. The keys of
@@ -143,6 +149,27 @@ func (l advisoryLocks) array() string {
 	return "{" + strings.Join(texts, ",") + "}"
 }
 
+// tryOrder takes the lock ofOrder of a webhook, and reports whether it was free. SQLite has one writer.
+func tryOrder(tx *gorm.DB, of webhook.Webhook) (free bool, err error) {
+	if tx.Name() == sqliteDialect.name {
+		return true, nil
+	}
+	return free, tx.Raw("SELECT pg_try_advisory_xact_lock(?)", orderOf(of)[0]>>1).Scan(&free).Error
+}
+
+// takeOrder takes the lock ofOrder of a webhook.
+func takeOrder(tx *gorm.DB, of webhook.Webhook) error {
+	if tx.Name() == sqliteDialect.name {
+		return nil
+	}
+	return tx.Exec("SELECT "+takeAdvisory("?"), orderOf(of).array()).Error
+}
+
+func orderOf(w webhook.Webhook) (l advisoryLocks) {
+	l.exclude(ofOrder, w.AccountID, w.ID)
+	return l
+}
+
 // takeAdvisory returns a condition that is true and takes the advisory locks in a parameter, in their order. It is an
 // uncorrelated subquery, which PostgreSQL runs once and before the statement locks the rows that meet the condition.
 // The statement may have taken its snapshot before it waits here. That is enough to lock rows, which PostgreSQL reads
@@ -150,4 +177,12 @@ func (l advisoryLocks) array() string {
 func takeAdvisory(parameter string) string {
 	return `(SELECT count(CASE k & 1 WHEN 1 THEN pg_advisory_xact_lock(k >> 1)::text ELSE pg_advisory_xact_lock_shared(k >> 1)::text END)
 		FROM unnest(` + parameter + `::bigint[]) AS k) >= 0`
+}
+
+// takeAdvisoryFirst is takeAdvisory for the first statement of a batch. The plans of the batch do not depend on its
+// parameters, but PostgreSQL would plan each statement for the parameters of its first five runs in each connection,
+// which takes several times longer than to run it.
+func takeAdvisoryFirst(parameter string) string {
+	return takeAdvisory(parameter) +
+		` AND (SELECT set_config('plan_cache_mode', 'force_generic_plan', true)) = 'force_generic_plan'`
 }

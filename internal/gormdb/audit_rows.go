@@ -14,8 +14,8 @@ import (
 
 // eventRow is the model of an audit event. It refers to no other row, since events outlive what they are about.
 type eventRow struct {
-	AccountID  uuid.UUID     `gorm:"type:uuid;primaryKey;index:audit_events_users;index:audit_events_store_users;index:audit_events_log,priority:1;uniqueIndex:audit_events_subject"`
-	ID         uuid.UUID     `gorm:"type:uuid;primaryKey;index:audit_events_log,priority:5,where:sequence > 0"`
+	AccountID  uuid.UUID     `gorm:"type:uuid;primaryKey;index:audit_events_users;index:audit_events_store_users;index:audit_events_log,priority:1;index:audit_events_xid,priority:2;uniqueIndex:audit_events_subject"`
+	ID         uuid.UUID     `gorm:"type:uuid;primaryKey;index:audit_events_log,priority:5,where:sequence > 0;index:audit_events_xid,priority:3"`
 	At         instant       `gorm:"not null;index:audit_events_at"`
 	ActorKind  string        `gorm:"not null"`
 	ActorID    uuid.NullUUID `gorm:"type:uuid;index:audit_events_users;index:audit_events_store_users"`
@@ -28,13 +28,15 @@ type eventRow struct {
 	RequestID  string        `gorm:"not null"`
 	Details    string        `gorm:"type:jsonb;not null"`
 	Version    int64         `gorm:"not null"`
-	// Sequence is 0 for an event without a type. In a row that is to be inserted it is the number of the event among
+	// Sequence is 0 for an event without a type. In a row to insert it is the number of the event among
 	// those of its target that one statement inserts.
 	Sequence int64  `gorm:"not null;index:audit_events_log,priority:4;uniqueIndex:audit_events_subject,where:sequence > 0"`
 	Data     string `gorm:"not null"`
 	// Era and Position are set by statements only (log_append.go).
 	Era      int64    `gorm:"not null;index:audit_events_log,priority:2"`
 	Position position `gorm:"not null;index:audit_events_log,priority:3"`
+	// Xid is set by the database, and used by statements only (chain.go).
+	Xid position `gorm:"->:false;<-:false;index:audit_events_xid,priority:1,where:xid IS NOT NULL"`
 }
 
 // TableName tells gorm the table.

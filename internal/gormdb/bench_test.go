@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	"latchkey/internal/account"
 	"latchkey/internal/audit"
 	"latchkey/internal/auth"
+	"latchkey/internal/chain"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/oauth"
 	"latchkey/internal/paging"
@@ -95,6 +97,15 @@ func BenchmarkInsert(b *testing.B) {
 		}
 		b.Run("ours", func(b *testing.B) {
 			parallel(b, func(i int64) error { return db.Tokens().Insert(b.Context(), auth.NoActor("a test"), next(i)) })
+		})
+		b.Run("ours while events are sealed", func(b *testing.B) {
+			ctx, cancel := context.WithCancel(b.Context())
+			var sealing sync.WaitGroup
+			sealer := chain.NewSealer(gormdb.Chain(db), keyring, time.Now, slog.New(slog.DiscardHandler), func(int) {})
+			sealing.Go(func() { sealer.Run(ctx) })
+			parallel(b, func(i int64) error { return db.Tokens().Insert(b.Context(), auth.NoActor("a test"), next(i)) })
+			cancel()
+			sealing.Wait()
 		})
 		b.Run("ours by a token", func(b *testing.B) {
 			_, value := issue(b, db, w, uuid.Nil)

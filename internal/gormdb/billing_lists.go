@@ -47,7 +47,7 @@ func eachSide[T any](side billing.Side, w paging.Window, id func(T) uuid.UUID,
 func chargesOf(d dialect, accountID uuid.UUID, side billing.Side, f billing.ChargeFilter) *conditions {
 	c := ofSide(d, "charges", accountID, side)
 	if f.SubscriptionID != nil {
-		// The partner does not know the merchant, with whom the index of subscriptions begins.
+		// The partner does not know the merchant, which is the first column of the index of subscriptions.
 		id := c.arg(d.id(*f.SubscriptionID))
 		c.where.WriteString(" AND charges.account_id = (SELECT o.account_id FROM subscriptions AS o WHERE o.id = " + id +
 			") AND charges.subscription_id = " + id)
@@ -60,6 +60,19 @@ func chargesOf(d dialect, accountID uuid.UUID, side billing.Side, f billing.Char
 	}
 	if !f.CreatedAfter.IsZero() {
 		c.and("charges.created_at > ", d.timestamp(f.CreatedAfter))
+	}
+	if !f.Due.Start.IsZero() {
+		c.and("charges.due_at >= ", d.timestamp(f.Due.Start))
+		c.and("charges.due_at < ", d.timestamp(f.Due.End))
+	}
+	if f.Search != "" {
+		c.where.WriteString(" AND (")
+		c.holds(d, f.Search, "charges.description")
+		c.where.WriteString(" OR EXISTS (SELECT 1 FROM subscriptions AS s JOIN accounts AS m ON m.id = s.account_id" +
+			" LEFT JOIN stores AS h ON h.account_id = s.account_id AND h.id = s.store_id" +
+			" WHERE s.account_id = charges.account_id AND s.id = charges.subscription_id AND (")
+		c.holds(d, f.Search, "m.name", "h.hash")
+		c.where.WriteString(")))")
 	}
 	if f.Stores != nil { // only of merchants
 		c.where.WriteString(" AND charges.subscription_id IN (SELECT s.id FROM subscriptions AS s WHERE s.account_id = $1" +
@@ -220,6 +233,22 @@ func (b bills) CountInvoiceLines(ctx context.Context, merchantID uuid.UUID,
 	return counts, nil
 }
 
+// Sellers returns the partners of each invoice's charges.
+func (b bills) Sellers(ctx context.Context, merchantID uuid.UUID,
+	invoiceIDs []uuid.UUID) (map[uuid.UUID][]uuid.UUID, error) {
+	var rows []struct{ InvoiceID, PartnerID uuid.UUID }
+	err := b.engine.reader(ctx).Model(&chargeRow{}).Distinct("invoice_id", "partner_id").
+		Where("account_id = ? AND invoice_id IN ? AND partner_id IS NOT NULL", merchantID, invoiceIDs).Scan(&rows).Error
+	if err != nil {
+		return nil, failed(ctx, "list the sellers of invoices", err)
+	}
+	sellers := make(map[uuid.UUID][]uuid.UUID, len(invoiceIDs))
+	for _, r := range rows {
+		sellers[r.InvoiceID] = append(sellers[r.InvoiceID], r.PartnerID)
+	}
+	return sellers, nil
+}
+
 // Pending returns the sum of a merchant's pending charges.
 func (b bills) Pending(ctx context.Context, merchantID uuid.UUID, currency string, at time.Time) (sum int64,
 	err error) {
@@ -241,7 +270,8 @@ func pendingOf(q *gorm.DB, merchantID uuid.UUID, currency string, before time.Ti
 }
 
 // Revenue returns the sums of a partner's charges by month.
-func (b bills) Revenue(ctx context.Context, partnerID uuid.UUID, from, to time.Time) ([]billing.MonthSum, error) {
+func (b bills) Revenue(ctx context.Context, partnerID uuid.UUID, appID *int64, from,
+	to time.Time) ([]billing.MonthSum, error) {
 	var rows []struct {
 		Month, Currency string
 		Amount, Charges int64
@@ -250,6 +280,10 @@ func (b bills) Revenue(ctx context.Context, partnerID uuid.UUID, from, to time.T
 	q := b.engine.reader(ctx).Model(&chargeRow{}).Where(
 		"partner_id = ? AND status <> ? AND due_at >= ? AND due_at < ?", partnerID, billing.ChargeDeleted,
 		instant{from}, instant{to})
+	if appID != nil {
+		q = q.Where("EXISTS (SELECT 1 FROM subscriptions AS s WHERE s.account_id = charges.account_id AND"+
+			" s.id = charges.subscription_id AND s.app_id = ?)", *appID)
+	}
 	q = q.Select(month + " AS month, currency, sum(amount) AS amount, count(*) AS charges")
 	if err := q.Group(month + ", currency").Order("month, currency").Scan(&rows).Error; err != nil {
 		return nil, failed(ctx, "sum revenue", err)

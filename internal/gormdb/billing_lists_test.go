@@ -174,3 +174,78 @@ func TestUninvoicedInParts(t *testing.T) {
 		check.Equal(t, months, []string{"2026-01 1", "2026-02 1", "2026-03 1"}, "months in turn")
 	})
 }
+
+// Searches find a part of a text that partners see of charges and subscriptions, in any case. An underscore is no
+// wildcard.
+func TestSearchingBilling(t *testing.T) {
+	eachMarket(t, "2026-01-31", func(t *testing.T, m market) {
+		other := dbtest.Seed{}.Make(t, m.DB)
+		s := m.subscribe(t)
+		elsewhere := market{m.DB, m.partner, other}.subscribe(t)
+		if _, _, err := m.use(t.Context(), s.ID, "a", 100); err != nil {
+			t.Fatal(err)
+		}
+		for _, tc := range []struct {
+			text                   string
+			subscriptions, charges int64
+		}{
+			{"", 2, 3},
+			{strings.ToUpper(m.merchant.Account.Name), 1, 2},
+			{strings.ToUpper(m.merchant.Stores[0].Hash), 1, 2},
+			{strings.ToLower(m.partner.Apps[0].Name), 2, 0},
+			{"oRDER", 0, 1},
+			{"_", 0, 0},
+			{m.partner.Account.Name, 0, 0},
+		} {
+			n, err := m.bills().CountSubscriptions(t.Context(), m.partner.Account.ID, partner,
+				billing.SubscriptionFilter{Search: tc.text})
+			check.Equal(t, n, tc.subscriptions, "subscriptions with %q (%v)", tc.text, err)
+			n, err = m.bills().CountCharges(t.Context(), m.partner.Account.ID, partner,
+				billing.ChargeFilter{Search: tc.text})
+			check.Equal(t, n, tc.charges, "charges with %q (%v)", tc.text, err)
+		}
+		check.Equal(t, elsewhere.MerchantID, other.Account.ID, "the other merchant")
+	})
+}
+
+// Charges are found by the month in which they fell due, and usage and revenue by their period and app. An invoice
+// names the accounts that charged.
+func TestFiguresOfBilling(t *testing.T) {
+	eachMarket(t, "2026-01-31", func(t *testing.T, m market) {
+		ctx, s := t.Context(), m.subscribe(t)
+		if _, _, err := m.use(ctx, s.ID, "a", 100); err != nil {
+			t.Fatal(err)
+		}
+		period, _ := s.CurrentPeriod(day("2026-01-31"))
+		for start, want := range map[string]int64{"2026-01-31": 100, "2026-02-28": 0} {
+			used, err := m.bills().Used(ctx, s.MerchantID, s.ID, day(start))
+			check.Equal(t, used, want, "usage of the period from %s, the first being %s (%v)", start, period, err)
+		}
+		for month, want := range map[string]int64{"2026-01": 2, "2026-02": 0} {
+			span, err := billing.MonthSpan(month)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, err := m.bills().CountCharges(ctx, m.partner.Account.ID, partner, billing.ChargeFilter{Due: span})
+			check.Equal(t, n, want, "charges of %s (%v)", month, err)
+		}
+		app, none := m.partner.Apps[0].ID, int64(0)
+		for id, want := range map[*int64]int{nil: 1, &app: 1, &none: 0} {
+			sums, err := m.bills().Revenue(ctx, m.partner.Account.ID, id, day("2026-01-01"), day("2026-03-01"))
+			check.Equal(t, len(sums), want, "months with revenue (%v)", err)
+		}
+		m.to(t, "2026-02-01")
+		if _, err := m.invoice(ctx); err != nil {
+			t.Fatal(err)
+		}
+		page, err := m.bills().Invoices(ctx, m.merchant.Account.ID, all)
+		if err != nil || len(page.Items) != 1 {
+			t.Fatalf("invoices: got %v (%v), want one", page, err)
+		}
+		id := page.Items[0].Node.ID
+		sellers, err := m.bills().Sellers(ctx, m.merchant.Account.ID, []uuid.UUID{id})
+		check.Equal(t, sellers[id], []uuid.UUID{m.partner.Account.ID}, "sellers (%v)", err)
+		sellers, err = m.bills().Sellers(ctx, m.partner.Account.ID, []uuid.UUID{id})
+		check.Equal(t, len(sellers), 0, "sellers of another account's invoice (%v)", err)
+	})
+}

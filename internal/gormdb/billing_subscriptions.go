@@ -31,6 +31,16 @@ func (b bills) subscriptionsOf(ctx context.Context, accountID uuid.UUID, side bi
 	if !f.UpdatedAfter.IsZero() {
 		c.and("s.updated_at > ", d.timestamp(f.UpdatedAfter))
 	}
+	if f.Search != "" {
+		c.where.WriteString(" AND (EXISTS (SELECT 1 FROM accounts AS m WHERE m.id = s.account_id AND ")
+		c.holds(d, f.Search, "m.name")
+		c.where.WriteString(") OR EXISTS (SELECT 1 FROM stores AS o WHERE o.account_id = s.account_id" +
+			" AND o.id = s.store_id AND ")
+		c.holds(d, f.Search, "o.hash")
+		c.where.WriteString(") OR EXISTS (SELECT 1 FROM apps AS a WHERE a.id = s.app_id AND ")
+		c.holds(d, f.Search, "a.name")
+		c.where.WriteString("))")
+	}
 	if f.Stores != nil {
 		c.where.WriteString(" AND s.store_id IN (" + c.ids(d, f.Stores) + ")")
 	}

@@ -186,7 +186,7 @@ func (m market) subscribe(t testing.TB, edits ...func(*billing.Checkout)) billin
 	return made
 }
 
-// subscription returns a subscription as it is stored, which a list returns as well.
+// subscription returns a stored subscription, which a list returns as well.
 func (m market) subscription(t testing.TB, id uuid.UUID) billing.Subscription {
 	t.Helper()
 	found, err := m.bills().SubscriptionsByID(t.Context(), m.partner.Account.ID, partner, []uuid.UUID{id})
@@ -296,7 +296,7 @@ func TestCheckout(t *testing.T) {
 		check.Equal(t, waiting(storeOwner), []uuid.UUID{second.ID, c.ID}, "what waits, without %s of two owners",
 			mixed.ID)
 		third := m.open(t)
-		check.Equal(t, waiting(storeOwner), []uuid.UUID{third.ID, second.ID}, "the newest of what waits")
+		check.Equal(t, waiting(storeOwner), []uuid.UUID{third.ID, second.ID}, "the newest that wait")
 		m.to(t, "2026-02-01")
 		check.Equal(t, len(waiting(storeOwner)), 0, "what waits after a day")
 	})

@@ -34,6 +34,19 @@ func addUsage(tx *gorm.DB, c billing.Charge, amount int64) error {
 		c.MerchantID, c.SubscriptionID, instant{c.Period.Start}, amount).Error
 }
 
+// Used returns the total of a period.
+func (b bills) Used(ctx context.Context, merchantID, subscriptionID uuid.UUID, start time.Time) (used int64,
+	err error) {
+	err = usageTotal(b.engine.reader(ctx), merchantID, subscriptionID, start).Scan(&used).Error
+	return used, failed(ctx, "read the usage of a period", err)
+}
+
+// usageTotal is a query for the total of a period.
+func usageTotal(q *gorm.DB, merchantID, subscriptionID uuid.UUID, start time.Time) *gorm.DB {
+	return q.Model(&usageTotalRow{}).Select("coalesce(sum(amount), 0)").Where(
+		"account_id = ? AND subscription_id = ? AND period_start = ?", merchantID, subscriptionID, instant{start})
+}
+
 // AddUsage inserts a usage charge.
 func (b bills) AddUsage(ctx context.Context, by auth.Actor, partnerID, subscriptionID uuid.UUID, key string,
 	digest []byte, decide func(now time.Time, s billing.Subscription, u billing.UsageSums) (billing.Changes,
@@ -89,9 +102,7 @@ func notBefore(now, least time.Time) time.Time {
 // waits for its lock.
 func usageSums(tx *gorm.DB, by auth.Actor, s billing.Subscription, now time.Time) (sums billing.UsageSums, err error) {
 	period, _ := s.CurrentPeriod(now)
-	q := tx.Model(&usageTotalRow{}).Where("account_id = ? AND subscription_id = ? AND period_start = ?", s.MerchantID,
-		s.ID, instant{period.Start})
-	if err := q.Select("coalesce(sum(amount), 0)").Scan(&sums.Period).Error; err != nil {
+	if err := usageTotal(tx, s.MerchantID, s.ID, period.Start).Scan(&sums.Period).Error; err != nil {
 		return sums, err
 	}
 	suspended, err := suspendedAmong(tx, s.MerchantID)
@@ -102,7 +113,7 @@ func usageSums(tx *gorm.DB, by auth.Actor, s billing.Subscription, now time.Time
 	if by.NoCredential != "" || by.Credential.Kind.IsSession() {
 		return sums, nil
 	}
-	// The actor's lock keeps the limit as it is.
+	// The actor's lock keeps the limit unchanged.
 	row, err := one[tokenRow](tx.Where("account_id = ? AND id = ?", by.AccountID, by.ID), refuse(false))
 	if err != nil || row.ChargeLimit == nil {
 		return sums, err
@@ -118,7 +129,7 @@ func usageSums(tx *gorm.DB, by auth.Actor, s billing.Subscription, now time.Time
 		return sums, err
 	}
 	sums.TokenLimit = row.ChargeLimit
-	q = tx.Model(&chargeRow{}).Where("kind = ? AND status <> ? AND api_token_id = ? AND due_at >= ? AND due_at < ?",
+	q := tx.Model(&chargeRow{}).Where("kind = ? AND status <> ? AND api_token_id = ? AND due_at >= ? AND due_at < ?",
 		billing.Usage, billing.ChargeDeleted, by.ID, instant{month.Start}, instant{month.End})
 	err = q.Select("coalesce(sum(amount), 0)").Scan(&sums.Token).Error
 	return sums, err

@@ -70,7 +70,7 @@ func (b bills) InsertCheckout(ctx context.Context, by auth.Actor, d billing.Chec
 		_, err = before.saveChanges(tx, b.engine.dialect(), changes)
 		return err
 	}
-	// The account's lock keeps the number of its checkouts as it is.
+	// The account's lock keeps the number of its checkouts unchanged.
 	err = b.write(ctx, by, held{account: d.PartnerID}, insert)
 	if err != nil {
 		return billing.Checkout{}, false, undone(ctx, "insert a checkout", err)

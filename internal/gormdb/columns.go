@@ -186,7 +186,7 @@ func (c columns[R]) records(to dialect, rows []R) (string, error) {
 	return string(text), err
 }
 
-// inRecord returns an argument as it is in a record: bytes are hexadecimal, which SQLite decodes with unhex.
+// inRecord returns an argument in the form of a record: bytes are hexadecimal, which SQLite decodes with unhex.
 func (d dialect) inRecord(argument any) any {
 	bytes, is := argument.([]byte)
 	switch {

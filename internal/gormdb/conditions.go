@@ -66,3 +66,14 @@ func (c *conditions) page(d dialect, table string, w paging.Window) string {
 	}
 	return c.where.String() + " ORDER BY " + table + ".id " + direction(w) + " LIMIT " + strconv.Itoa(w.Size+1)
 }
+
+// holds adds the condition, without AND, that one of the columns contains a text. The letters A to Z match in any case.
+func (c *conditions) holds(d dialect, text string, columns ...string) {
+	part := c.arg(lowered(text))
+	for i, column := range columns {
+		if i > 0 {
+			c.where.WriteString(" OR ")
+		}
+		c.where.WriteString(d.find + "(" + d.lower(column) + ", " + part + ") > 0")
+	}
+}

@@ -58,7 +58,6 @@ type DB struct {
 	engine  engine
 	log     *slog.Logger
 	changed func(uuid.UUID)
-	worker  worker
 }
 
 // engine abstracts the differences between the databases.
@@ -88,6 +87,9 @@ type engine interface {
 	notify()
 	// feedSource returns the source of this process's feed.
 	feedSource() feed.Source
+
+	// backUp writes a copy of the database, as it was at one time, to an empty file.
+	backUp(ctx context.Context, file string) error
 
 	ping(context.Context) error
 	// silent reports whether the database is known not to have answered for the duration.
@@ -135,10 +137,15 @@ type dialect struct {
 	// those of a recently filled table are wrong and would make it compare every row with every value. The list is
 	// the first parameter; the parameters of condition follow.
 	each func(table, alias, condition string) string
+	// listed returns a query for the UUIDs of a list, whose column is id, and list the argument that is its parameter.
+	listed func(parameter string) string
+	list   func([]uuid.UUID) any
 	// asID converts a text expression, such as wanted.value, to a UUID.
 	asID func(text string) string
 	// now is the time of the statement, as the database sees it. SQLite knows it in milliseconds, which are rounded up.
 	now string
+	// after returns an expression for the time that is so much later than now.
+	after func(time.Duration) string
 	// until returns an expression for the seconds from now to a time.
 	until func(time string) string
 	// indexed makes SQLite use an index. It does not know how many rows have a value.
@@ -177,7 +184,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &DB{engine: e, log: c.Log, changed: func(uuid.UUID) {}, worker: newWorker()}, nil
+	return &DB{engine: e, log: c.Log, changed: func(uuid.UUID) {}}, nil
 }
 
 func open(ctx context.Context, c Config) (engine, error) {
@@ -230,7 +237,8 @@ var allModels = []any{
 	userRow{}, accountUserRow{}, storeUserRow{},
 	tokenRow{}, accessRow{}, grantRow{}, gatewayRow{}, legacyRow{}, keyRow{},
 	sessionRow{}, linkRow{}, flowRow{}, totpRow{}, codeRow{}, passkeyRow{}, identityRow{}, unlinkedRow{}, sentFormRow{},
-	eventRow{}, eventSourceRow{}, webhookRow{}, webhookTypeRow{}, deliveryRow{}, attemptRow{},
+	eventRow{}, linkedRow{}, headRow{}, checkpointRow{}, sealingRow{},
+	eventSourceRow{}, webhookRow{}, webhookTypeRow{}, deliveryRow{}, attemptRow{},
 	checkoutRow{}, checkoutItemRow{}, subscriptionRow{}, termRow{}, suspensionRow{}, usageTotalRow{},
 	chargeRow{}, invoiceRow{}, provisioningRow{}, provisioningFailureRow{},
 }

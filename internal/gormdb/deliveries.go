@@ -38,7 +38,7 @@ func deliveriesOf(q *gorm.DB, accountID uuid.UUID, webhookIDs []uuid.UUID, f web
 	return q
 }
 
-// actionsOf returns the actions of the types that patterns select. It is not empty, since IN () is no SQL.
+// actionsOf returns the actions of the types that patterns select. It is not empty, since SQL does not have IN ().
 func actionsOf(patterns []string) []audit.Action {
 	actions := []audit.Action{""}
 	for _, t := range audit.TypesOf(patterns) {
@@ -318,13 +318,13 @@ func (w webhooks) replaySlice(ctx context.Context, by auth.Actor, r webhook.Repl
 	return n, err
 }
 
-// replayed is a query for the events that r selects, whatever their time and ID are: audit_events AS e joined with
+// replayed is a query for the events that r selects at any time and with any ID: audit_events AS e joined with
 // deliveries AS d.
 func replayed(q *gorm.DB, hook webhook.Webhook, r webhook.Replay) *gorm.DB {
 	q = q.Table("audit_events AS e").Where("e.account_id = ?", r.AccountID).
 		Joins("LEFT JOIN deliveries AS d ON d.account_id = e.account_id AND d.webhook_id = ? AND d.event_id = e.id",
 			r.WebhookID)
-	// Tests are for one webhook, whatever its types are.
+	// Tests are for one webhook of any types.
 	q = q.Where("(e.action IN ? AND e.action <> ? OR e.action = ? AND d.event_id IS NOT NULL)", actionsOf(hook.Types),
 		audit.WebhookTest, audit.WebhookTest)
 	if r.Readable != nil {
@@ -352,23 +352,23 @@ func unique(ids []uuid.UUID) []uuid.UUID {
 	return list
 }
 
-// scheduleSlice is the maximum number of deliveries that one transaction schedules, so that it is short.
-const scheduleSlice = 500
+// scheduleSlice is the maximum number of deliveries that one transaction schedules, so that it is short: meanwhile no
+// outcome of the webhook is recorded, and on SQLite no other transaction writes.
+const scheduleSlice = 100
 
 // ofTest makes each test of a webhook a subject of its own: it does not wait for earlier tests that failed.
 const ofTest = `CASE WHEN e.action = '` + string(audit.WebhookTest) + `' AND e.target_key = CAST(? AS text)
 	THEN ':' || CAST(e.id AS text) ELSE '' END`
 
 // schedule makes the events pending deliveries of the webhook, which the transaction has locked, as if they had just
-// happened. A delivery whose lease holds stays leased, so that it is not attempted twice at a time.
+// happened. A delivery that a server holds is not attempted twice at a time: no other one has the webhook's lease.
 func (w webhooks) schedule(tx *gorm.DB, accountID, webhookID uuid.UUID, events []uuid.UUID) (n int, err error) {
 	now := w.engine.dialect().now
 	statement := strings.NewReplacer("NOW", now).Replace(`INSERT INTO deliveries
 			(account_id, webhook_id, event_id, subject, sequence, state, attempts, numbered, next_at, created_at)
 		SELECT e.account_id, ` + w.engine.dialect().asID("?") + `, e.id, e.target_kind || ':' || e.target_key || ` + ofTest + `, e.sequence, 'PENDING', 0, 0, NOW, NOW
 			FROM audit_events AS e WHERE e.account_id = ? AND e.id IN ?
-		ON CONFLICT (account_id, webhook_id, event_id) DO UPDATE SET state = 'PENDING', attempts = 0, created_at = NOW,
-			next_at = CASE WHEN deliveries.lease_until > NOW THEN deliveries.lease_until ELSE NOW END`)
+		ON CONFLICT (account_id, webhook_id, event_id) DO UPDATE SET state = 'PENDING', attempts = 0, created_at = NOW, next_at = NOW`)
 	if len(events) == 0 {
 		return 0, nil
 	}

@@ -113,7 +113,7 @@ func newAppendRecords() string {
 		WHERE ` + isEnqueued("e.type")
 }
 
-// isEnqueued is the condition that webhooks receive events of the type. A test event is enqueued for its webhook alone.
+// isEnqueued is the condition that webhooks receive events of the type. A test event is enqueued only for its webhook.
 func isEnqueued(column string) string {
 	return column + " <> " + quoted([]audit.Type{audit.WebhookTestType})
 }

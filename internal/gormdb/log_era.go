@@ -10,7 +10,7 @@ import (
 )
 
 // foreign finds whether the events of the current era are from another cluster: the identifier of the cluster differs,
-// or an event has a position that no transaction of this cluster had. Positions alone do not show it if this cluster
+// or an event has a position that no transaction of this cluster had. Positions do not show it if this cluster
 // has run more transactions, and then a reader would miss events: it can have read, before the restore, up to a
 // position that this cluster uses again.
 //
@@ -75,7 +75,19 @@ func nextEra(tx *gorm.DB) error {
 		err = tx.Exec("UPDATE log_era SET cluster = ?", o.Found).Error
 	}
 	if err == nil && o.restored() {
-		err = tx.Exec("UPDATE log_era SET era = era + 1").Error
+		if err = tx.Exec("UPDATE log_era SET era = era + 1").Error; err == nil {
+			err = forgetOtherCluster(tx)
+		}
+		if err == nil {
+			err = resealOnPostgres(tx)
+		}
 	}
 	return err
+}
+
+// forgetOtherCluster deletes the rows of the feed with numbers that no transaction of this cluster has had. Every
+// server would read them again and again, and drop what it has cached of their accounts, until this cluster has run as
+// many transactions.
+func forgetOtherCluster(tx *gorm.DB) error {
+	return tx.Exec("DELETE FROM changes WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())").Error
 }

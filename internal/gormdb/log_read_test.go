@@ -194,3 +194,23 @@ func TestLogAfterRestore(t *testing.T) {
 		})
 	}
 }
+
+// After a restore into another cluster, rows of the feed with numbers that this cluster has not reached are deleted.
+// Otherwise every server would read them again and again.
+func TestChangesOfAnotherCluster(t *testing.T) {
+	url := dbtest.PostgresURL(t)
+	db := dbtest.Open(t, url)
+	must(t, db.AgreeOnEra(t.Context()))
+	w := dbtest.Seed{}.Make(t, db)
+	id := w.Account.ID.String()
+	dbtest.Exec(t, url, "", "INSERT INTO changes (account_id) VALUES ('"+id+"')")
+	dbtest.Exec(t, url, "", "INSERT INTO changes (xid, account_id) VALUES ('1000000000000', '"+id+"')")
+	dbtest.Exec(t, url, "", "UPDATE log_era SET cluster = '1'")
+	must(t, db.AgreeOnEra(t.Context()))
+	var left []string
+	must(t, gormdb.Gorm(db).Raw("SELECT (xid = '1000000000000')::text FROM changes WHERE account_id = ?",
+		w.Account.ID).Scan(&left).Error)
+	if !slices.Contains(left, "false") || slices.Contains(left, "true") {
+		t.Errorf("rows of the other cluster: got %v, want only rows of this one", left)
+	}
+}

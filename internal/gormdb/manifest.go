@@ -144,7 +144,7 @@ func (m manifests) AppByID(ctx context.Context, id int64) (account.App, error) {
 // UserByEmail returns the person with the folded address.
 func (m manifests) UserByEmail(ctx context.Context, folded string) (user.User, error) {
 	row, err := one[userRow](m.read(ctx).Where("email_folded = ?", folded),
-		fault.Errorf(fault.NotFound, "No user has this e-mail address."))
+		fault.Errorf(fault.NotFound, "No user has this email address."))
 	return row.person().User, failed(ctx, "read user", err)
 }
 
@@ -152,7 +152,7 @@ func (m manifests) UserByEmail(ctx context.Context, folded string) (user.User, e
 func (m manifests) Member(ctx context.Context, accountID uuid.UUID, folded string) (user.Person, error) {
 	q := m.read(ctx).Table("account_users AS a").Joins("JOIN users AS u ON u.id = a.user_id").
 		Where("a.account_id = ? AND a.email_folded = ?", accountID, folded).Select(personColumns)
-	row, err := one[personRow](q, fault.Errorf(fault.NotFound, "No user of this account has this e-mail address."))
+	row, err := one[personRow](q, fault.Errorf(fault.NotFound, "No user of this account has this email address."))
 	return row.person(), failed(ctx, "read membership", err)
 }
 
@@ -185,6 +185,7 @@ func (m manifests) SaveAccount(ctx context.Context, a account.Account) error {
 	row := accountRow{
 		ID: a.ID, Name: a.Name, OwnerID: a.OwnerID, Features: joined(a.Features), Status: string(a.Status),
 		CreatedAt: instant{a.CreatedAt}, OffboardingPolicy: string(cmp.Or(a.Offboarding, account.KeepTokens)),
+		LeakPolicy: string(cmp.Or(a.Leaks, account.RevokeLeaked)),
 	}
 	differs := func(tx *gorm.DB) *gorm.DB {
 		return tx.Table("accounts").Where("id = ? AND (status <> ? OR features <> ?)", a.ID, row.Status, row.Features)

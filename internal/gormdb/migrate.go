@@ -41,6 +41,9 @@ func (db *DB) Migrate(ctx context.Context) (applied []string, err error) {
 // migrate applies the missing migrations. SQLite has no lock that spans several transactions, so a step fails if
 // another process applied it first (versions). If the schema has moved on, migrate tries the rest again.
 func (db *DB) migrate(ctx context.Context) (applied []string, err error) {
+	if restoring, err := hasTable(ctx, db.engine, restoringTable); err != nil || restoring {
+		return nil, cmp.Or(err, errRestoring)
+	}
 	provider, err := db.provider()
 	if err != nil {
 		return nil, err
@@ -119,12 +122,16 @@ type Schema struct {
 	// OldestProgram is the oldest version whose programs work with a schema that is newer than this program. It is 0
 	// if the schema is not newer.
 	OldestProgram int64
+	// Restoring reports that a backup was restored into the database, but not completely checked and recorded.
+	Restoring bool
 }
 
 // Check returns nil if this program works with the schema: the schema has the program's own version, or is newer and
 // declared to work with it. Otherwise it returns fault.Conflict with a message that says what to do.
 func (s Schema) Check() error {
 	switch {
+	case s.Restoring:
+		return errRestoring
 	case s.Have < s.Want:
 		return fault.Errorf(fault.Conflict,
 			"The database's schema is at version %d and this program needs %d. Run \"latchkey migrate\".", s.Have,
@@ -147,20 +154,39 @@ func (db *DB) Schema(ctx context.Context) (Schema, error) {
 		return Schema{}, err
 	}
 	s := Schema{Want: newest(provider)}
-	s.Have, err = db.version(ctx)
+	if s.Restoring, err = hasTable(ctx, db.engine, restoringTable); err == nil {
+		s.Have, err = db.version(ctx)
+	}
 	if err == nil && s.Newer() {
 		err = db.engine.reader(ctx).Table("schema_support").Select("oldest_program").Scan(&s.OldestProgram).Error
 	}
 	return s, failed(ctx, "read the schema's version", err)
 }
 
-func (db *DB) version(ctx context.Context) (int64, error) {
-	reader := db.engine.reader(ctx)
-	var tables, version int64
-	err := reader.Raw(db.engine.dialect().tables, goose.DefaultTablename).Scan(&tables).Error
-	if err != nil || tables == 0 {
+func hasTable(ctx context.Context, in engine, name string) (bool, error) {
+	var tables int64
+	err := in.reader(ctx).Raw(in.dialect().tables, name).Scan(&tables).Error
+	return tables > 0, err
+}
+
+func (db *DB) version(ctx context.Context) (version int64, err error) {
+	if has, err := hasTable(ctx, db.engine, goose.DefaultTablename); err != nil || !has {
 		return 0, err
 	}
-	err = reader.Table(goose.DefaultTablename).Select("coalesce(max(version_id), 0)").Scan(&version).Error
+	const newest = "coalesce(max(version_id), 0)"
+	err = db.engine.reader(ctx).Table(goose.DefaultTablename).Select(newest).Scan(&version).Error
 	return version, err
+}
+
+// NewestSchema returns the version that this program was written for.
+func NewestSchema(dialect string) (int64, error) {
+	files, err := Migrations(dialect)
+	if err != nil {
+		return 0, err
+	}
+	names, err := fs.Glob(files, "*.sql")
+	if err != nil || len(names) == 0 {
+		return 0, errors.Join(err, fs.ErrNotExist)
+	}
+	return goose.NumericComponent(names[len(names)-1])
 }

@@ -14,7 +14,7 @@ import (
 	dbtest "latchkey/internal/test/db"
 )
 
-// A membership has the address that its record in users has, as it is written: after the migration that adds it, and
+// A membership has the address of its record in users, in the same letters: after the migration that adds it, and
 // also if a program of an older version adds members, as those of version 15 and of version 46 do, and changes
 // addresses.
 func TestMigrateAddressesOfMembers(t *testing.T) {

@@ -67,6 +67,11 @@ func TestPlans(t *testing.T) {
 			return ignore(err)
 		},
 			[]any{digest}, []string{"access_grants_digest_key", "api_tokens_pkey"}},
+		{"a client secret", func() error {
+			_, err := db.Access().Credential(t.Context(), secret.ClientSecret, keyring.Candidates(value))
+			return ignore(err)
+		},
+			[]any{digest}, []string{"api_tokens_client_secret"}},
 		{"a client", func() error { _, err := db.Grants().Client(t.Context(), "client1"); return ignore(err) },
 			[]any{"client1"}, []string{"api_tokens_client_id_key"}},
 		{"a page of users at depth", func() error {

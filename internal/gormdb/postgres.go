@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -67,8 +68,13 @@ var postgresDialect = dialect{
 			".* FROM " +
 			table + " AS " + alias + " WHERE " + condition + " OFFSET 0) AS " + alias
 	},
-	asID: func(text string) string { return text + "::uuid" },
-	now:  "statement_timestamp()",
+	listed: func(parameter string) string { return "SELECT unnest(" + parameter + "::uuid[]) AS id" },
+	list:   func(ids []uuid.UUID) any { return pgIDs(ids) },
+	asID:   func(text string) string { return text + "::uuid" },
+	now:    "statement_timestamp()",
+	after: func(d time.Duration) string {
+		return fmt.Sprintf("(statement_timestamp() + interval '%d ms')", d.Milliseconds())
+	},
 	until: func(time string) string {
 		return "extract(epoch FROM " + time + " - statement_timestamp())::float8"
 	},

@@ -19,7 +19,7 @@ const pruneEnded = `DELETE FROM access_grants WHERE digest IN (SELECT digest FRO
 
 // lockGrantee comes before pruneEnded, so that a transaction that waits for it holds no row.
 var lockGrantee = `SELECT t.id FROM accounts AS a, api_tokens AS t
-	WHERE ` + takeAdvisory(`$3`) + ` AND a.id = $1 AND t.account_id = $1 AND t.id = $2 AND t.revoked_at IS NULL
+	WHERE ` + takeAdvisoryFirst(`$3`) + ` AND a.id = $1 AND t.account_id = $1 AND t.id = $2 AND t.revoked_at IS NULL
 	FOR KEY SHARE OF a FOR NO KEY UPDATE OF t`
 
 // grantings are the statements by the kind of the actor's credential.

@@ -72,7 +72,7 @@ var actorRows = map[auth.CredentialKind]actorRow{
 // lockActor returns a statement that takes advisory locks ($3) and then locks the account ($1), a store ($4) unless its
 // lock is empty, and the actor's row ($2), in this order.
 func lockActor(row actorRow, account, store string) string {
-	from, where, locks := `accounts AS a`, takeAdvisory(`$3`)+` AND a.id = $1`, `FOR `+account+` OF a`
+	from, where, locks := `accounts AS a`, takeAdvisoryFirst(`$3`)+` AND a.id = $1`, `FOR `+account+` OF a`
 	if store != "" {
 		from, where, locks = from+`, stores AS s`, where+` AND s.account_id = $1 AND s.id = $4`,
 			locks+` FOR `+store+` OF s`
@@ -183,15 +183,12 @@ func insertOutcome(results pgx.BatchResults) (insertion, error) {
 // committed for which the first waited, events of the tokens included. It checks the actor again, and revokes the live
 // tokens if all requested tokens exist. It returns the tokens that exist.
 //
-// The list of ids is a subquery, so that the planner ignores its length. Otherwise it would plan again for each list,
-// which takes longer than running the plan.
-//
 // The parameters from $11 on are those of the event, and then those of the guard.
 func revocation(kind auth.CredentialKind) string {
 	eventValues, guard := revokedEvents.values(11)
 	return `WITH actor AS MATERIALIZED (` + guardFor(kind, guard) + `), requested AS MATERIALIZED (
 		SELECT id, revoked_at IS NULL AS live FROM api_tokens
-		WHERE account_id = $1 AND id = ANY ((SELECT $2::uuid[])::uuid[]) AND ($3::uuid[] IS NULL OR store_id = ANY ($3))
+		WHERE account_id = $1 AND id = ` + anyOf(`$2`) + ` AND ($3::uuid[] IS NULL OR store_id = ANY ($3))
 			AND EXISTS (SELECT FROM actor)
 	), revoked AS (
 		UPDATE api_tokens AS t
@@ -210,6 +207,10 @@ func revocation(kind auth.CredentialKind) string {
 	) SELECT NULL FROM actor UNION ALL SELECT id FROM requested`
 }
 
+// anyOf compares with the ids in a parameter. They are a subquery, so that the planner ignores their number. Otherwise
+// it would plan again for each list, which takes longer than running the plan.
+func anyOf(parameter string) string { return `ANY ((SELECT ` + parameter + `::uuid[])::uuid[])` }
+
 // revokedEvents are the columns of the events of revoked tokens, in the statement that finds those tokens.
 var revokedEvents = eventColumns.with(map[string]string{"id": "e.id", "target_key": "revoked.id::text",
 	"target_name": "revoked.name", "sequence": "1 + coalesce(p.sequence, 0)", "data": "revoked.data", "era": "l.era",
@@ -226,11 +227,11 @@ var revocations = func() map[auth.CredentialKind]string {
 
 var (
 	// lockTokens takes advisory locks and then locks tokens, also against requests that use them.
-	lockTokens = `SELECT id FROM api_tokens WHERE ` + takeAdvisory(`$3`) + ` AND account_id = $1 AND id = ANY ($2::uuid[])
+	lockTokens = `SELECT id FROM api_tokens WHERE ` + takeAdvisoryFirst(`$3`) + ` AND account_id = $1 AND id = ` + anyOf(`$2`) + `
 		ORDER BY id FOR UPDATE`
 	// lockActorAmong locks an actor's row together with the tokens that it revokes.
 	lockActorAmong = `SELECT t.id FROM accounts AS a, api_tokens AS t
-		WHERE ` + takeAdvisory(`$3`) + ` AND a.id = $1 AND t.account_id = $1 AND t.id = ANY ($2::uuid[])
+		WHERE ` + takeAdvisoryFirst(`$3`) + ` AND a.id = $1 AND t.account_id = $1 AND t.id = ` + anyOf(`$2`) + `
 		ORDER BY t.id FOR KEY SHARE OF a FOR UPDATE OF t`
 	// lockActorAndTokens are the statements that lock an actor's row and then tokens, by the kind of its credential. If
 	// the actor's row or all tokens are missing, they lock nothing, and nothing is revoked.
@@ -239,8 +240,8 @@ var (
 		for kind, row := range actorRows {
 			if row.table != "" {
 				all[kind] = `SELECT t.id FROM accounts AS a, ` + row.table + ` AS x, api_tokens AS t
-					WHERE ` + takeAdvisory(`$3`) + ` AND a.id = $1 AND x.account_id = $1 AND x.id = $2
-						AND t.account_id = $4 AND t.id = ANY ($5::uuid[])
+					WHERE ` + takeAdvisoryFirst(`$3`) + ` AND a.id = $1 AND x.account_id = $1 AND x.id = $2
+						AND t.account_id = $4 AND t.id = ` + anyOf(`$5`) + `
 					ORDER BY t.id FOR ` + row.account + ` OF a FOR KEY SHARE OF x FOR UPDATE OF t`
 			}
 		}

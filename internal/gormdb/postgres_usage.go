@@ -1,6 +1,7 @@
 package gormdb
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -16,13 +17,12 @@ import (
 )
 
 // A usage charge takes two round trips, and no lock is held between them. The first reads what decides about the
-// charge. The second, which is one transaction, locks the rows that such writes lock, in their order, and inserts the
-// charge, its event and the period's new total if what was read still holds. If it does not, the charge is decided
-// again, and at last by the transaction that locks first (bills.AddUsage). That one decides everything else, too: what
-// is refused, replayed or a dry run, and what needs more locks.
-
-// usageTries is how often a usage charge is decided without locks.
-const usageTries = 2
+// charge, but not what the second checks by itself: the usage of the period, the merchant's account and its invoices.
+// The second, which is one transaction, locks the rows that such writes lock, in their order, and inserts the charge,
+// its event and the period's new total if what was read still holds. If it does not, the transaction that locks first
+// decides the charge again (bills.AddUsage). That one decides everything else, too: what is refused, replayed or a dry
+// run, what needs more locks, and what is charged at a time of which there is an invoice already, as after the test
+// clock was set back.
 
 // usageRequest is a usage charge to add.
 type usageRequest struct {
@@ -40,14 +40,8 @@ type usageFacts struct {
 	Interrupted, Used bool
 
 	BillingTime instant
-	// LastMonth is that of the merchant's newest invoice; null without one.
-	LastMonth *string
-	Suspended bool
 	// ChargeLimit is that of the API token.
 	ChargeLimit *int64
-	// UsageStart is the start of the newest period with usage, and UsageTotal its total.
-	UsageStart instant
-	UsageTotal int64
 }
 
 var (
@@ -55,18 +49,11 @@ var (
 		"interrupted":  wasSuspended,
 		"used":         "EXISTS (SELECT 1 FROM charges AS c WHERE c.account_id = s.account_id AND c.source_key = $5)",
 		"billing_time": "coalesce((SELECT k.now FROM billing_clock AS k), clock_timestamp())",
-		"last_month":   "(SELECT max(i.month) FROM invoices AS i WHERE i.account_id = s.account_id)",
-		"suspended":    "(a.status = 'suspended')",
 		"charge_limit": "(SELECT o.charge_limit FROM api_tokens AS o WHERE o.account_id = $3 AND o.id = $4)",
-		"usage_start":  "u.period_start",
-		"usage_total":  "coalesce(u.amount, 0)",
 	})
 	readUsageFacts = `SELECT ` + usageFactColumns.list() + `
-		FROM subscriptions AS s JOIN accounts AS a ON a.id = s.account_id
-			JOIN subscription_terms AS t ON t.account_id = s.account_id AND t.subscription_id = s.id
-			LEFT JOIN LATERAL (SELECT x.period_start, x.amount FROM usage_totals AS x
-				WHERE x.account_id = s.account_id AND x.subscription_id = s.id ORDER BY x.period_start DESC LIMIT 1) AS u ON true
-		WHERE s.partner_id = $1 AND s.id = $2 ORDER BY t.seq`
+		FROM subscriptions AS s JOIN subscription_terms AS t ON t.account_id = s.account_id AND t.subscription_id = s.id
+		WHERE s.partner_id = $1 AND s.id = $2`
 )
 
 // usageWrite is the pair of statements that write a usage charge, as issuing.
@@ -92,11 +79,12 @@ func lockUsage(row actorRow) string {
 		locks = `FOR ` + row.account + ` OF a FOR KEY SHARE OF x ` + locks
 	}
 	return `SELECT s.id FROM ` + from + `accounts AS c, billing_merchants AS m, subscriptions AS s
-		WHERE ` + takeAdvisory(`$3`) + ` AND c.id = $1 AND m.account_id = $1 AND s.account_id = $1 AND s.id = $2` + where + ` ` + locks
+		WHERE ` + takeAdvisoryFirst(`$3`) + ` AND c.id = $1 AND m.account_id = $1 AND s.account_id = $1 AND s.id = $2` + where + ` ` + locks
 }
 
 // insertUsage returns the statement that inserts a usage charge. The parameters are those of the charge and its event,
-// then the version of the subscription and the most that the total of the period may be, and those of the guard.
+// then the version of the subscription and the most that the total of the period may be, and those of the guard. A
+// source key that another charge got meanwhile is a unique violation, which undoes the total, too.
 func insertUsage(kind auth.CredentialKind) string {
 	values, next := chargeColumns.values(1)
 	charge := func(column string) string { return chargeColumns.parameter(column, 1) }
@@ -104,20 +92,19 @@ func insertUsage(kind auth.CredentialKind) string {
 	eventValues, version := firstEvents.values(next)
 	account, subscription := charge("account_id")+"::uuid", charge("subscription_id")+"::uuid"
 	due, start := charge("due_at")+"::timestamptz", charge("period_start")+"::timestamptz"
-	return `WITH kept AS (` + chargeColumns.insertInto() + `SELECT ` + values + `
-			WHERE EXISTS (` + guardFor(kind, version+2) + `)
-				AND EXISTS (SELECT 1 FROM billing_merchants AS m JOIN accounts AS c ON c.id = m.account_id
-					WHERE m.account_id = ` + account + ` AND c.status <> 'suspended')
-				AND EXISTS (SELECT 1 FROM subscriptions WHERE account_id = ` + account + ` AND id = ` + subscription + `
-					AND version = $` + strconv.Itoa(version) + ` AND billed_until <= ` + due + `)
+	amount, most := charge("amount")+"::bigint", "$"+strconv.Itoa(version+1)+"::bigint"
+	return `WITH total AS (
+			INSERT INTO usage_totals (account_id, subscription_id, period_start, amount)
+			SELECT ` + account + `, ` + subscription + `, ` + start + `, ` + amount + `
+			WHERE ` + amount + ` <= ` + most + ` AND EXISTS (` + guardFor(kind, version+2) + `)
+				AND EXISTS (SELECT 1 FROM subscriptions AS s JOIN accounts AS c ON c.id = s.account_id
+					WHERE s.account_id = ` + account + ` AND s.id = ` + subscription + ` AND s.version = $` + strconv.Itoa(version) + `
+						AND s.billed_until <= ` + due + ` AND c.status <> 'suspended')
 				AND NOT EXISTS (SELECT 1 FROM invoices WHERE account_id = ` + account + `
 					AND month >= ` + postgresDialect.month(due) + `)
-				AND $` + strconv.Itoa(version+1) + `::bigint >= ` + charge("amount") + `::bigint + coalesce((SELECT amount FROM usage_totals
-					WHERE account_id = ` + account + ` AND subscription_id = ` + subscription + ` AND period_start = ` + start + `), 0)
-			ON CONFLICT (account_id, source_key) DO NOTHING RETURNING account_id, subscription_id, period_start, amount
-		), total AS (
-			INSERT INTO usage_totals (account_id, subscription_id, period_start, amount) SELECT * FROM kept
 			ON CONFLICT (account_id, subscription_id, period_start) DO UPDATE SET amount = usage_totals.amount + excluded.amount
+				WHERE usage_totals.amount + excluded.amount <= ` + most + ` RETURNING account_id
+		), kept AS (` + chargeColumns.insertInto() + `SELECT ` + values + ` FROM total RETURNING account_id
 		), enqueued AS (` + enqueueOne(audit.ChargeCreated.Type(), "kept", event("account_id"), event("id")+"::uuid",
 		event("target_kind"), event("target_key"), event("sequence")+"::bigint") + `)
 		` + firstEvents.insertInto() + `SELECT ` + eventValues + ` FROM kept`
@@ -129,35 +116,30 @@ func (p *postgres) addUsage(ctx context.Context, r usageRequest) (c billing.Char
 	if err != nil {
 		return c, false, err
 	}
-	for range usageTries {
-		read, err := p.readUsage(ctx, r)
-		if err != nil || !read.enough {
-			return c, false, err
-		}
-		changes, err := r.decide(read.now, read.subscription, read.sums)
-		if err != nil || len(changes.Charges) != 1 {
-			return c, false, nil //nolint:nilerr // it is decided again
-		}
-		if changes.ChargeEvent != nil {
-			changes.Events = append(slices.Clone(changes.Events), changes.ChargeEvent(changes.Charges[0]))
-		}
-		if len(changes.Events) != 1 {
-			return c, false, nil
-		}
-		if stored, err := p.insertUsage(ctx, kind, r.by, read, changes); stored || err != nil {
-			return changes.Charges[0], stored, err
-		}
+	read, err := p.readUsage(ctx, r)
+	if err != nil || !read.enough {
+		return c, false, err
 	}
-	return c, false, nil
+	changes, err := r.decide(read.now, read.subscription, billing.UsageSums{})
+	if err != nil || len(changes.Charges) != 1 {
+		return c, false, nil //nolint:nilerr // it is decided again
+	}
+	if changes.ChargeEvent != nil {
+		changes.Events = append(slices.Clone(changes.Events), changes.ChargeEvent(changes.Charges[0]))
+	}
+	if len(changes.Events) != 1 {
+		return c, false, nil
+	}
+	stored, err := p.insertUsage(ctx, kind, r.by, read, changes)
+	return changes.Charges[0], stored, err
 }
 
 // usageRead is what was read for a usage charge.
 type usageRead struct {
 	now          time.Time
 	subscription billing.Subscription
-	sums         billing.UsageSums
-	// enough is false if more has to be read or locked: the subscription is unknown, its source key is used, the token
-	// has a limit, or there is usage of a later period.
+	// enough is false if more has to be read or locked: the subscription is unknown, its source key is used, or the
+	// token has a limit.
 	enough bool
 }
 
@@ -187,21 +169,10 @@ func (p *postgres) readUsage(ctx context.Context, r usageRequest) (read usageRea
 			return read, err
 		}
 	}
+	slices.SortFunc(terms, func(a, b termRow) int { return cmp.Compare(a.Seq, b.Seq) })
 	read.subscription = listedSubscription{Row: f.Row}.subscription(terms, suspensions[f.Row.ID])
 	read.now = notBefore(f.BillingTime.Time, f.Row.BilledUntil.Time)
-	if f.LastMonth != nil {
-		month, err := billing.MonthSpan(*f.LastMonth)
-		if err != nil {
-			return read, err
-		}
-		read.now = notBefore(read.now, month.End)
-	}
-	read.sums.MerchantSuspended = f.Suspended
-	period, _ := read.subscription.CurrentPeriod(read.now)
-	if f.UsageStart.Equal(period.Start) {
-		read.sums.Period = f.UsageTotal
-	}
-	read.enough = !f.UsageStart.After(period.Start)
+	read.enough = true
 	return read, nil
 }
 
@@ -231,7 +202,7 @@ func (p *postgres) insertUsage(ctx context.Context, kind auth.CredentialKind, by
 	inserted, err := results.Exec()
 	// Close reports whether the transaction was committed.
 	if err := errors.Join(lockErr, err, results.Close()); err != nil {
-		if isDeadlock(err) {
+		if isDeadlock(err) || isDuplicate(err) {
 			return false, nil
 		}
 		return false, err

@@ -42,7 +42,7 @@ func cycle(b *testing.B, db *gormdb.DB, most int) int {
 	b.Helper()
 	free := places(most)
 	free.Run = deliver.MaxRun
-	jobs, err := db.Queue().Claim(b.Context(), free)
+	jobs, err := serverOf(db).claim(b.Context(), free)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func cycle(b *testing.B, db *gormdb.DB, most int) int {
 	for i, j := range jobs {
 		done[i] = deliver.Finished{Job: j, Outcome: outcome(webhook.Delivered)}
 	}
-	if _, err := db.Queue().Finish(b.Context(), done); err != nil {
+	if _, err := serverOf(db).finish(b.Context(), done); err != nil {
 		b.Fatal(err)
 	}
 	return len(jobs)

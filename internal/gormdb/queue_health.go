@@ -18,7 +18,7 @@ import (
 
 // Finish records outcomes. A webhook whose receiver answered 410 is disabled in a transaction of its own: if it is not,
 // since the process ends, the next attempt does it.
-func (q queue) Finish(ctx context.Context, done []deliver.Finished) ([]bool, error) {
+func (q queue) Finish(ctx context.Context, done []deliver.Finished, release []deliver.Lease) ([]bool, error) {
 	if len(done) == 0 {
 		return nil, nil
 	}
@@ -33,16 +33,16 @@ func (q queue) Finish(ctx context.Context, done []deliver.Finished) ([]bool, err
 	for i, from := range order {
 		sorted[i] = done[from]
 	}
-	inOrder, err := q.engine.finishDeliveries(ctx, sorted)
+	inSorted, err := q.engine.finishDeliveries(ctx, sorted, inOrder(release))
 	if err != nil {
 		return nil, failed(ctx, "finish deliveries", err)
 	}
 	recorded := make([]bool, len(done))
 	for i, to := range order {
-		recorded[to] = inOrder[i]
+		recorded[to] = inSorted[i]
 	}
 	for i, f := range sorted {
-		if !inOrder[i] || !f.Outcome.Gone {
+		if !inSorted[i] || !f.Outcome.Gone {
 			continue
 		}
 		exists := func(*webhookRow) bool { return true }
@@ -146,11 +146,18 @@ func (q queue) Prune(ctx context.Context, before time.Time, most int) (int64, er
 			return n, failed(ctx, "prune deliveries of a deleted webhook", err)
 		}
 	}
+	err = q.write(ctx, queueing, held{}, func(tx *gorm.DB) error {
+		return tx.Exec("DELETE FROM webhook_leases WHERE until_at < " + q.engine.dialect().now +
+			" AND NOT EXISTS (SELECT 1 FROM webhooks AS w WHERE w.id = webhook_leases.webhook_id)").Error
+	})
+	if err != nil {
+		return n, failed(ctx, "prune leases of deleted webhooks", err)
+	}
 	attempts, err := q.pruneAttempts(ctx, before, most)
 	return n + attempts, failed(ctx, "prune attempts", err)
 }
 
-// pruneSlices deletes at most most of the deliveries that which selects and that are not leased.
+// pruneSlices deletes at most most of the deliveries that which selects.
 func (q queue) pruneSlices(ctx context.Context, most int, which func(*gorm.DB) *gorm.DB) (n int64, err error) {
 	for int(n) < most {
 		size := min(pruneSlice, most-int(n))
@@ -158,8 +165,7 @@ func (q queue) pruneSlices(ctx context.Context, most int, which func(*gorm.DB) *
 		err := q.write(ctx, queueing, held{}, func(tx *gorm.DB) error {
 			var rows []deliveryRow
 			keys = nil
-			old := which(tx).Where("lease_token IS NULL OR lease_until < ?", instant{time.Now().Add(-deliver.Lease)})
-			old = old.Clauses(clause.Locking{Strength: "UPDATE", Options: "SKIP LOCKED"})
+			old := which(tx).Clauses(clause.Locking{Strength: "UPDATE", Options: "SKIP LOCKED"})
 			if err := old.Select("account_id", "webhook_id", "event_id").Limit(size).Find(&rows).Error; err != nil {
 				return err
 			}

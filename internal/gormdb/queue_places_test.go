@@ -41,7 +41,7 @@ func TestClaimForPlaces(t *testing.T) {
 		enqueueMany(worked)
 		claim := func(p deliver.Places) (of map[uuid.UUID]int) {
 			t.Helper()
-			jobs, err := db.Queue().Claim(t.Context(), p)
+			jobs, err := newServer(db).claim(t.Context(), p)
 			if err != nil {
 				t.Fatal(err)
 			}

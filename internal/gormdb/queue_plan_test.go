@@ -12,6 +12,7 @@ import (
 	"latchkey/internal/gormdb"
 	dbtest "latchkey/internal/test/db"
 	"latchkey/internal/webhook"
+	"latchkey/internal/webhook/deliver"
 )
 
 // exercise runs every operation of the queue, reads deliveries of the webhook, and replays those of a webhook, which
@@ -22,7 +23,7 @@ func exercise(t *testing.T, db *gormdb.DB, hook, replayed webhook.Webhook) {
 	finish(t, db, outcome(webhook.Delivered), jobs[:1]...)
 	finish(t, db, outcome(webhook.Pending), jobs[1:]...)
 	begins(t, db, jobs[0], false)
-	releaseErr := db.Queue().Release(t.Context(), jobs[:1])
+	releaseErr := db.Queue().Release(t.Context(), []deliver.Lease{jobs[0].Lease})
 	_, dueErr := db.Queue().NextDue(t.Context())
 	_, statsErr := db.Queue().Stats(t.Context())
 	_, pruneErr := db.Queue().Prune(t.Context(), noon, 10)
@@ -44,7 +45,7 @@ func TestQueuePlans(t *testing.T) {
 	url := dbtest.PostgresURL(t)
 	db := dbtest.Open(t, url)
 	hook := addHook(t, db, dbtest.Seed{}.Make(t, db))
-	// The statistics are those of one delivery, as they are before autovacuum comes by.
+	// The statistics are those of one delivery, as before autovacuum runs.
 	enqueue(t, db, hook, "first")
 	conn := connect(t, url)
 	if _, err := conn.Exec(t.Context(), "ANALYZE"); err != nil {

@@ -42,7 +42,7 @@ func TestNoAttemptBeginsAfterwards(t *testing.T) {
 			func(h webhook.Webhook) string { return h.URL }, "https://moved.example"},
 		"rotated": {func(h *webhook.Webhook) { h.Secret.Hint = "whsec_…next" },
 			func(h webhook.Webhook) string { return h.Secret.Hint }, "whsec_…next"},
-		// Test events, as here, are sent whatever the types are. TestDeliveriesOfOtherTypes has the other ones.
+		// Test events, as here, are sent to webhooks of any types. TestDeliveriesOfOtherTypes has the other ones.
 		"narrowed": {types("user.*"), func(h webhook.Webhook) string { return h.Types[0] }, "user.*"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -127,9 +127,9 @@ func TestNextDueAndAny(t *testing.T) {
 			t.Errorf("Stats() = %+v, %v, want the oldest due within a minute and 1 webhook enabled", stats, err)
 		}
 		jobs := claims(t, db, 10)
-		next(deliver.Lease-2*time.Second, deliver.Lease+time.Second)
+		next(deliver.LeaseTime-2*time.Second, deliver.LeaseTime+time.Second)
 		enqueue(t, db, hook, "waits for a free place")
-		next(deliver.Lease-2*time.Second, deliver.Lease+time.Second)
+		next(deliver.LeaseTime-2*time.Second, deliver.LeaseTime+time.Second)
 		finish(t, db, outcome(webhook.Delivered), jobs...)
 		next(-time.Second, 10*time.Millisecond)
 		changeHook(t, db, hook, state(webhook.Paused))

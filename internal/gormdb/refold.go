@@ -24,7 +24,8 @@ func (db *DB) refold(ctx context.Context, had int64) error {
 		func(tx *gorm.DB) error { return refold(tx.WithContext(ctx), db.log) })
 }
 
-// foldedRow is an address as it was typed and as it is folded in a row of users or, with an account, of account_users.
+// foldedRow is an address as it was typed, and its folded form, in a row of users or, with an account, of
+// account_users.
 type foldedRow struct {
 	AccountID, UserID  uuid.UUID
 	Email, EmailFolded string
@@ -63,7 +64,7 @@ func refold(tx *gorm.DB, log *slog.Logger) error {
 				return fmt.Errorf("fold an address: %w", done.Error)
 			}
 			if done.RowsAffected == 0 {
-				log.Warn("another user has the same e-mail address in another spelling", "user", r.UserID,
+				log.Warn("another user has the same email address in another spelling", "user", r.UserID,
 					"account", r.AccountID)
 			}
 		}

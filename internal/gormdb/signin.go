@@ -73,7 +73,7 @@ func ensurePerson(tx *gorm.DB, foldedEmail string, at time.Time) (userRow, error
 		}
 	}
 	return one[userRow](tx.Where("email_folded = ?", foldedEmail),
-		fault.Errorf(fault.NotFound, "No user has this e-mail address."))
+		fault.Errorf(fault.NotFound, "No user has this email address."))
 }
 
 // errNoPerson is the error for the id or the address of no person.

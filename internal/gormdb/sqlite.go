@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -61,8 +62,18 @@ var sqliteDialect = dialect{
 	each: func(table, alias, condition string) string {
 		return "json_each(?) AS wanted CROSS JOIN " + table + " AS " + alias + " ON " + condition
 	},
+	listed: func(parameter string) string { return "SELECT value AS id FROM json_each(" + parameter + ")" },
+	list: func(ids []uuid.UUID) any {
+		if ids == nil {
+			return "[]" // null would be a list of one
+		}
+		return idList(ids)
+	},
 	asID: func(text string) string { return text },
 	now:  "(CAST(unixepoch('subsec') * 1000000 AS INTEGER) + 1000)",
+	after: func(d time.Duration) string {
+		return "(CAST(unixepoch('subsec') * 1000000 AS INTEGER) + " + strconv.FormatInt(d.Microseconds(), 10) + ")"
+	},
 	until: func(time string) string {
 		return "(" + time + " - CAST(unixepoch('subsec') * 1000000 AS INTEGER)) / 1000000.0"
 	},
@@ -323,6 +334,9 @@ func (s *sqlite) query(ctx context.Context, sql string, args []any, row func(sca
 // lookUp prepares a statement once per connection: parsing it takes longer than running it. Readers never wait for
 // the writer.
 func (s *sqlite) lookUp(ctx context.Context, sql string, args []any, row func(scan) error) error {
+	if err := s.file.refuseReplaced(); err != nil {
+		return err
+	}
 	s.onStatement(sql)
 	statement, err := s.prepare(ctx, sql) //nolint:sqlclosecheck // it is cached, and closed with the pool
 	if err != nil {
@@ -370,8 +384,12 @@ func (s *sqlite) migrations() (database.Dialect, *sql.DB) { return database.Dial
 
 func (s *sqlite) alone(_ context.Context, work func() error) error { return work() }
 
-// dataVersion returns the version of the file on the writing connection: commits of this process do not change it.
+// dataVersion returns the version of the file on the writing connection: commits of this process do not change it. It
+// fails once another file has taken its place.
 func (s *sqlite) dataVersion(ctx context.Context) (v feed.DataVersion, err error) {
+	if err := s.file.refuseReplaced(); err != nil {
+		return v, err
+	}
 	leave, err := s.queue.enter(ctx, turn{urgent: true})
 	if err != nil {
 		return v, err

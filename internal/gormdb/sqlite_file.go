@@ -51,6 +51,9 @@ type databaseFile struct {
 	copied copied
 }
 
+// replaced is the problem of a path that leads to another file now.
+const replaced = "was replaced by another one"
+
 var besideSuffixes = [2]string{"-wal", "-shm"}
 
 func openDatabaseFile(path string, log *slog.Logger) (*databaseFile, error) {
@@ -94,7 +97,7 @@ func (f *databaseFile) problem() string {
 	case err != nil:
 		return "cannot be reached"
 	case !os.SameFile(info, f.main.info):
-		return "was replaced by another one"
+		return replaced
 	}
 	header := make([]byte, len(sqliteHeader))
 	switch n, _ := f.main.ReadAt(header, 0); { // an error is a short read
@@ -157,6 +160,15 @@ func (f *databaseFile) refuse() error {
 		return nil
 	}
 	return fmt.Errorf("the database file %s %s: %w", f.path, *problem, fault.ErrUnavailable)
+}
+
+// refuseReplaced is refuse for reads: what the open file says of a credential is not what the database says that has
+// taken its place, such as a restored one. Other problems do not make the open file wrong.
+func (f *databaseFile) refuseReplaced() error {
+	if problem := f.broken.Load(); problem == nil || *problem != replaced {
+		return nil
+	}
+	return f.refuse()
 }
 
 // diskFailed returns an error if the disk was full or failed within failedFor.

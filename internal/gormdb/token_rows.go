@@ -22,7 +22,7 @@ type tokenRow struct {
 	ID                  uuid.UUID     `gorm:"<-:create;type:uuid;primaryKey;index:api_tokens_page;index:api_tokens_live,where:revoked_at IS NULL"`
 	Name                string        `gorm:"not null"`
 	ClientID            string        `gorm:"<-:create;not null;unique"`
-	ClientSecretDigest  []byte        `gorm:"not null;->:false;<-:create"`
+	ClientSecretDigest  []byte        `gorm:"index:api_tokens_client_secret;not null;->:false;<-:create"`
 	ClientSecretKey     string        `gorm:"not null;->:false;<-:create"`
 	Scopes              string        `gorm:"not null"`
 	AllowedIPRanges     string        `gorm:"not null"`

@@ -253,6 +253,12 @@ func (c userChange) SetOffboardingPolicy(ctx context.Context, policy account.Off
 	return failed(ctx, "change the off-boarding policy", done.Error)
 }
 
+// SetLeakPolicy changes the account's leak policy.
+func (c userChange) SetLeakPolicy(ctx context.Context, policy account.LeakPolicy) error {
+	done := c.writing(ctx).Table("accounts").Where("id = ?", c.accountID).Update("leak_policy", string(policy))
+	return failed(ctx, "change the leak policy", done.Error)
+}
+
 // EndSessions revokes the users' sessions. Until the transaction ends, no other transaction can start a session for
 // them in the account.
 func (c userChange) EndSessions(ctx context.Context, userIDs []uuid.UUID, at time.Time,

@@ -73,7 +73,7 @@ func TestChangeUsers(t *testing.T) {
 			byID, idErr := c.Members(t.Context(), append(ids, stranger.ID, uuid.New()))
 			byExternal, externalErr := c.MembersByExternalID(t.Context(), append(external, "nobody"))
 			others, othersErr := c.OtherMembers(t.Context(), []uuid.UUID{w.Owner.ID}, 10_000)
-			for name, found := range map[string][]user.Person{"e-mail": byEmail, "id": byID, "external id": byExternal,
+			for name, found := range map[string][]user.Person{"email": byEmail, "id": byID, "external id": byExternal,
 				"the others": others} {
 				n := 0
 				for _, p := range found {

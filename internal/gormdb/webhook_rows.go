@@ -37,6 +37,10 @@ type webhookRow struct {
 	Failures          int64   `gorm:"not null"`
 	FailingSince      instant `gorm:"index:webhooks_failing,where:failing_since IS NOT NULL"`
 	FailingReported   bool    `gorm:"not null"`
+	// Proven reports whether the last attempt that ended succeeded. Edition counts how often pending deliveries were
+	// ended.
+	Proven  bool  `gorm:"<-:create;not null"`
+	Edition int64 `gorm:"<-:create;not null"`
 
 	Account *accountRow `gorm:"foreignKey:AccountID;references:ID"`
 }
@@ -111,9 +115,10 @@ type deliveryRow struct {
 	Sequence  int64     `gorm:"not null;index:deliveries_subject"`
 	State     string    `gorm:"not null;index:deliveries_created"`
 	// Attempts counts those since the delivery was scheduled, and Numbered counts all.
-	Attempts   int64         `gorm:"not null"`
-	Numbered   int64         `gorm:"not null"`
-	NextAt     instant       `gorm:"not null;index:deliveries_due"`
+	Attempts int64   `gorm:"not null"`
+	Numbered int64   `gorm:"not null"`
+	NextAt   instant `gorm:"not null;index:deliveries_due"`
+	// LeaseUntil and LeaseToken are those of older programs.
 	LeaseUntil instant       `gorm:"index:deliveries_leased,where:lease_token IS NOT NULL"`
 	LeaseToken uuid.NullUUID `gorm:"type:uuid"`
 	CreatedAt  instant       `gorm:"not null;index:deliveries_created"`

@@ -138,24 +138,32 @@ func saveWebhook(tx *gorm.DB, row *webhookRow, after webhook.Webhook) error {
 }
 
 // endUnselected makes the pending deliveries of events that a webhook's types do not select Dead, and those that wait
-// behind them due. Tests are for one webhook, whatever its types are. The transaction has locked the webhook.
+// behind them due. Tests are for one webhook of any types. The transaction has locked the webhook.
 func endUnselected(tx *gorm.DB, hook webhook.Webhook) error {
-	const other = `EXISTS (SELECT 1 FROM audit_events AS e WHERE e.account_id = deliveries.account_id
-		AND e.id = deliveries.event_id AND e.action NOT IN ?)`
+	if err := takeOrder(tx, hook); err != nil {
+		return err
+	}
+	const other = `NOT EXISTS (SELECT 1 FROM audit_events AS e WHERE e.account_id = deliveries.account_id
+		AND e.id = deliveries.event_id AND e.action IN ?)`
 	if err := endDeliveries(tx.Where(other, append(actionsOf(hook.Types), audit.WebhookTest)), hook.ID); err != nil {
 		return err
 	}
-	// A delivery without an attempt is due later only if it waits behind another one, or is leased.
+	// A delivery without an attempt is due later only if it waits behind another one.
 	now := instant{time.Now()}
-	return tx.Model(&deliveryRow{}).Where(`webhook_id = ? AND state = 'PENDING' AND attempts = 0 AND lease_token IS NULL
-		AND next_at > ?`, hook.ID, now).Update("next_at", now).Error
+	return tx.Model(&deliveryRow{}).Where("webhook_id = ? AND state = 'PENDING' AND attempts = 0 AND next_at > ?",
+		hook.ID, now).Update("next_at", now).Error
 }
 
-// endDeliveries makes the pending deliveries of a webhook that q selects Dead. Their leases stay, so that the outcomes
-// of attempts in flight are recorded.
+// endDeliveries makes the pending deliveries of a webhook that q selects Dead. Those that a server has claimed do not
+// begin, but the outcomes of attempts in flight are recorded.
 func endDeliveries(q *gorm.DB, webhookID uuid.UUID) error {
-	return q.Model(&deliveryRow{}).Where("webhook_id = ? AND state = 'PENDING'", webhookID).
-		Update("state", webhook.Dead).Error
+	tx := q.Session(&gorm.Session{NewDB: true})
+	ended := q.Model(&deliveryRow{}).Where("webhook_id = ? AND state = 'PENDING'", webhookID).
+		Update("state", webhook.Dead)
+	if ended.Error != nil || ended.RowsAffected == 0 {
+		return ended.Error
+	}
+	return tx.Exec("UPDATE webhooks SET edition = edition + 1 WHERE id = ?", webhookID).Error
 }
 
 // Delete deletes a webhook. Its deliveries are pruned later: there can be many.
@@ -185,13 +193,13 @@ const (
 )
 
 // settle waits after a change that stops the attempts to a webhook. Attempts whose claim or check was before the change
-// begin within deliver.Fresh or not at all. settle also waits until those that have begun are finished, but not for
-// longer than settleTime or ctx. The change is committed, so errors do not matter.
+// begin within deliver.Fresh or not at all. settle also waits until the lease is released, which happens when those
+// that have begun are finished, but not for longer than settleTime or ctx. The change is committed, so errors do not
+// matter.
 func (w webhooks) settle(ctx context.Context, id uuid.UUID) {
 	begun := time.Now()
 	time.Sleep(deliver.Fresh + deliver.Fresh/2)
-	inFlight := `SELECT count(*) FROM deliveries WHERE webhook_id = $1 AND lease_token IS NOT NULL AND lease_until > ` +
-		w.engine.dialect().now
+	inFlight := `SELECT count(*) FROM webhook_leases WHERE webhook_id = $1 AND until_at > ` + w.engine.dialect().now
 	for time.Since(begun) < settleTime && ctx.Err() == nil {
 		var n int64
 		err := w.engine.query(ctx, inFlight, []any{w.engine.dialect().id(id)}, func(scan scan) error {

@@ -80,8 +80,8 @@ func (s Seed) build() World {
 	}
 	w := World{Owner: person("owner"), Members: map[uuid.UUID][]user.StoreMember{}}
 	w.Account = account.Account{ID: id, Name: "Account " + unique, OwnerID: w.Owner.ID, Features: s.Features,
-		Offboarding: account.KeepTokens,
-		Status:      account.Active, CreatedAt: s.At}
+		Offboarding: account.KeepTokens, Leaks: account.RevokeLeaked,
+		Status: account.Active, CreatedAt: s.At}
 	w.Users = append(w.Users, w.Owner)
 	if s.StoreOwner {
 		w.StoreOwner = person("store.owner")

@@ -1,0 +1,45 @@
+package gormdb_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/chain"
+	"latchkey/internal/gormdb"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
+)
+
+// A stream's place outlives its lease, which one server has at a time.
+func TestAuditStreams(t *testing.T) {
+	dbtest.EachDatabase(t, func(t *testing.T, db *gormdb.DB) {
+		w := dbtest.Seed{}.Make(t, db)
+		issue(t, db, w, uuid.Nil)
+		sealAll(t, db)
+		events, err := gormdb.Chain(db).Sealed(t.Context(), chain.Filter{}, 0, 100)
+		must(t, err)
+		streams, first, second := gormdb.AuditStreams(db), uuid.New(), uuid.New()
+		lease := func(holder uuid.UUID, wantPlace int64, want bool) {
+			t.Helper()
+			place, ours, err := streams.Lease(t.Context(), "target", holder, time.Minute)
+			must(t, err)
+			check.Equal(t, ours, want, "the lease is ours")
+			check.Equal(t, place, wantPlace, "the place")
+		}
+		last := int64(len(events))
+		lease(first, last, true) // a new target begins at the end
+		lease(second, 0, false)
+		for holder, want := range map[uuid.UUID]bool{first: true, second: false} {
+			saved, err := streams.Save(t.Context(), "target", holder, last+2)
+			must(t, err)
+			check.Equal(t, saved, want, "the place was stored")
+		}
+		lease(first, last+2, true)
+		must(t, streams.Release(t.Context(), "target", second))
+		lease(second, 0, false)
+		must(t, streams.Release(t.Context(), "target", first))
+		lease(second, last+2, true)
+	})
+}
