@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 
@@ -33,7 +34,7 @@ type gatewayCheck struct {
 	// addresses are those of gateways that need no key.
 	addresses []netip.Prefix
 	proxies   proxies
-	routes    *routes.Table
+	routes    atomic.Pointer[routes.Table]
 	// legacy are the headers of responses to requests with HTTP Basic.
 	legacy []header
 	// keylessLogged limits the log lines of logKeyless.
@@ -46,7 +47,7 @@ type gatewayCheck struct {
 func (g *gatewayCheck) serve(rs *requestState, r *http.Request) {
 	ctx := g.bounded(rs, r)
 	defer ctx.release()
-	if err := g.admit(ctx, rs, r.Header); err != nil { //nolint:contextcheck // the deadline's parent is the request's
+	if err := g.admit(ctx, rs, r); err != nil { //nolint:contextcheck // the deadline's parent is the request's
 		g.refuseGateway(rs, r, err)
 		return
 	}
@@ -60,12 +61,12 @@ func (g *gatewayCheck) serve(rs *requestState, r *http.Request) {
 }
 
 // admit returns fault.Unauthenticated for a caller that is not a gateway: one that presents no valid gateway key and
-// whose address is not a gateway's.
-func (g *gatewayCheck) admit(ctx context.Context, rs *requestState, h http.Header) error {
-	if within(g.addresses, rs.peer) {
-		return nil
+// whose address is not a gateway's, or that lacks a certificate where gateways must have one.
+func (g *gatewayCheck) admit(ctx context.Context, rs *requestState, r *http.Request) error {
+	if err := g.keys.certified(ctx, rs, r); err != nil || within(g.addresses, rs.peer) {
+		return err
 	}
-	keys := h[gatewayHeader]
+	keys := r.Header[gatewayHeader]
 	if len(keys) != 1 {
 		rs.reason = "not a gateway"
 		g.logKeyless(ctx, rs)
@@ -149,7 +150,7 @@ func (g *gatewayCheck) match(rs *requestState, h http.Header) (routes.Match, err
 	if err != nil {
 		return routes.Match{}, err
 	}
-	match, ok := g.routes.Match(method, target)
+	match, ok := g.routes.Load().Match(method, target)
 	if !ok {
 		return routes.Match{}, rs.deny("no route")
 	}

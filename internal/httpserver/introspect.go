@@ -56,7 +56,7 @@ func (i *introspection) introspect(ctx context.Context, rs *requestState, r *htt
 	}
 	gateway := r.Header[gatewayHeader] != nil || strings.HasPrefix(presented, string(secret.GatewayKey))
 	if gateway {
-		_, err = i.keys.verify(ctx, rs, presented)
+		_, err = i.keys.verifyCertified(ctx, rs, r, presented)
 	}
 	if err != nil {
 		return nil, rs.challenged(presented, err)
@@ -101,7 +101,7 @@ func (i *introspection) forClient(ctx context.Context, rs *requestState, r *http
 	}
 	var client *auth.Principal // nil for a gateway
 	if c.gatewayKey != "" {
-		err = i.authenticateGateway(ctx, rs, c)
+		err = i.authenticateGateway(ctx, rs, r, c)
 	} else {
 		err = i.authenticateClient(ctx, rs, c)
 		client = rs.principal
@@ -125,8 +125,9 @@ func (i *introspection) forClient(ctx context.Context, rs *requestState, r *http
 
 // authenticateGateway returns fault.Unauthenticated unless the client is a
 // gateway: its secret is a gateway key and its id is the id of that key.
-func (i *introspection) authenticateGateway(ctx context.Context, rs *requestState, c clientCredentials) error {
-	record, err := i.keys.verify(ctx, rs, c.gatewayKey)
+func (i *introspection) authenticateGateway(ctx context.Context, rs *requestState, r *http.Request,
+	c clientCredentials) error {
+	record, err := i.keys.verifyCertified(ctx, rs, r, c.gatewayKey)
 	if err == nil && c.id != record.Principal.ID.String() {
 		rs.reason = "another gateway's id"
 		return errGatewayKey

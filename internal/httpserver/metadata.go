@@ -20,13 +20,16 @@ type metadata struct {
 	// IntrospectionAuth lists client authentication methods and registered
 	// access token types.
 	IntrospectionAuth []string `json:"introspection_endpoint_auth_methods_supported"`
+
+	// scopes returns ScopesSupported; nil for none.
+	scopes func() []string
 }
 
 // newMetadata returns the metadata of the server at the URL.
-func newMetadata(publicURL string, scopes []string) metadata {
+func newMetadata(publicURL string, scopes func() []string) metadata {
 	clients := []string{"client_secret_basic", "client_secret_post"}
 	return metadata{
-		Issuer: publicURL, TokenEndpoint: publicURL + tokenPath, ScopesSupported: scopes,
+		Issuer: publicURL, TokenEndpoint: publicURL + tokenPath, scopes: scopes,
 		// There is no authorization endpoint, so it has no response types.
 		ResponseTypes: []string{}, GrantTypes: []string{"client_credentials"}, TokenAuth: clients,
 		RevocationEndpoint: publicURL + revokePath, RevocationAuth: clients,
@@ -44,4 +47,9 @@ func (m metadata) paths() []string {
 	return []string{metadataPath}
 }
 
-func (m metadata) serve(rs *requestState, _ *http.Request) { writeJSON(rs, http.StatusOK, m) }
+func (m metadata) serve(rs *requestState, _ *http.Request) {
+	if m.scopes != nil {
+		m.ScopesSupported = m.scopes()
+	}
+	writeJSON(rs, http.StatusOK, m)
+}

@@ -172,7 +172,8 @@ func oauthServer(t *testing.T, c *clients) *running {
 	t.Helper()
 	return start(t, whoami, func(config *httpserver.Config) {
 		config.Verifier = asked{}
-		config.OAuth, config.PublicURL, config.Scopes = c, publicURL, []string{"account_read", "store_cart"}
+		config.OAuth, config.PublicURL = c, publicURL
+		config.Scopes = func() []string { return []string{"account_read", "store_cart"} }
 		config.Limits.MaxBody = 1 << 20
 		config.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 	})

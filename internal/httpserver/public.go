@@ -16,6 +16,7 @@ import (
 
 	"latchkey/internal/bulkhead"
 	"latchkey/internal/fault"
+	"latchkey/internal/gateway/routes"
 )
 
 // route is a mux pattern and the methods that it accepts.
@@ -36,9 +37,11 @@ type route struct {
 // public is the handler of the public listener. Its routes are served by the
 // Account API, the gateway check, the OAuth endpoints and the pages.
 type public struct {
-	mux       *http.ServeMux
-	account   *route // of the Account API
-	check     *route // of gateways
+	mux     *http.ServeMux
+	account *route // of the Account API
+	check   *route // of gateways
+	// routes are those of check, which can be replaced.
+	routes    *atomic.Pointer[routes.Table]
 	unmatched *route
 	headers   []header
 	metrics   *metrics
@@ -62,11 +65,13 @@ func newPublic(c Config, m *metrics, r *rates) *public {
 		log: c.Log,
 	}
 	api := &accountAPI{endpoint: e, next: c.API, large: bulkhead.New(largeBodies)}
-	keys := &gatewayKeys{endpoint: e, canary: c.Canary}
+	keys := &gatewayKeys{endpoint: e, canary: c.Canary, cert: c.GatewayCert}
 	check := &gatewayCheck{
-		endpoint: e, keys: keys, addresses: c.GatewayAddresses, proxies: c.TrustedProxies, routes: c.Routes,
+		endpoint: e, keys: keys, addresses: c.GatewayAddresses, proxies: c.TrustedProxies,
 		legacy: legacyHeaders(c.Legacy),
 	}
+	check.routes.Store(c.Routes)
+	p.routes = &check.routes
 	server := &oauthServer{e, c.OAuth}
 	p.account = p.handle(accountPrefix+"{account_uuid}"+accountSuffix, api.serve, http.MethodGet, http.MethodPost)
 	p.account.cors = newCORS(c.CORSOrigins)
@@ -74,6 +79,9 @@ func newPublic(c Config, m *metrics, r *rates) *public {
 	p.check.quiet = true
 	if c.SCIM != nil {
 		p.handleSCIM(api, c.SCIM, c.WriteSCIMError)
+	}
+	if c.LeakReports.Leaks != nil {
+		p.handle(leaksPath, newLeakEndpoint(e, c.LeakReports).serve, http.MethodPost)
 	}
 	p.handleOAuth(server, &introspection{server, keys, c.PublicURL}, newMetadata(c.PublicURL, c.Scopes))
 	p.handlePanel(&pages{e, c.Panel})

@@ -108,6 +108,19 @@ func (r *rates) record(rs *requestState, presented string, err error) {
 	rs.onTrial = false
 }
 
+// reported records whether a report, whose proof was admitted, failed.
+func (r *rates) reported(rs *requestState, proof string, failed bool) {
+	switch {
+	case r == nil || proof == "":
+		return
+	case failed:
+		r.failures.Failed(rs.client, proof, rs.started)
+	case rs.onTrial:
+		r.failures.Returned(rs.client, rs.started)
+	}
+	rs.onTrial = false
+}
+
 // isNoGuess reports whether a credential was refused for a reason other than
 // being wrong. A malformed one, such as a token with a wrong checksum, was
 // refused without a lookup; counting it would only lock out other clients at

@@ -2,8 +2,10 @@ package httpserver
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -49,8 +51,14 @@ type Config struct {
 	CORSOrigins []string
 	// Routes are the scopes that the APIs behind gateways require.
 	Routes *routes.Table
-	// HTTPS reports whether clients reach the public listener over TLS.
+	// HTTPS reports whether clients reach the public URL over TLS.
 	HTTPS bool
+	// TLS has the settings of the public listener; nil means plain HTTP. It must
+	// provide certificates.
+	TLS *tls.Config
+	// GatewayCert reports whether the certificate of a gateway's connection is
+	// accepted. If nil, gateways need none.
+	GatewayCert func(*tls.ConnectionState) bool
 	// Delay is how long both listeners keep serving after a stop begins, so
 	// that load balancers notice that the server is not ready. It may be zero.
 	Delay time.Duration
@@ -65,8 +73,10 @@ type Config struct {
 	OAuth OAuth
 	// Canary is the name of the gateway keys that canaries use; empty for none.
 	Canary string
-	// Scopes are the scopes listed in the OAuth metadata.
-	Scopes []string
+	// LeakReports configures the endpoint for reports of leaked secrets.
+	LeakReports LeakReports
+	// Scopes returns the scopes listed in the OAuth metadata; nil lists none.
+	Scopes func() []string
 	// API serves the Account API for the principal in the context.
 	API http.Handler
 	// Panel serves the control panel; nil disables it.
@@ -97,6 +107,7 @@ type Server struct {
 	delay, grace  time.Duration
 	stopping      *atomic.Bool
 	rates         *rates
+	routes        *atomic.Pointer[routes.Table]
 	log           *slog.Logger
 }
 
@@ -122,13 +133,22 @@ func New(c Config) (*Server, error) {
 		return nil, err
 	}
 	public := newPublic(c, m, rates)
+	clients := newServer(c, public)
+	if c.TLS != nil {
+		clients.TLSConfig, clients.ErrorLog = c.TLS, log.New(&handshakeLog{log: c.Log}, "", 0)
+	}
 	return &Server{
-		public:    newServer(c, public),
+		public:    clients,
 		admin:     newServer(c, newAdmin(c, m, &public.stopping)),
 		listeners: [2]net.Listener{c.Public, c.Admin},
-		delay:     c.Delay, grace: c.Grace, stopping: &public.stopping, rates: rates, log: c.Log,
+		delay:     c.Delay, grace: c.Grace, stopping: &public.stopping, rates: rates,
+		routes: public.routes, log: c.Log,
 	}, nil
 }
+
+// UseRoutes replaces the routes of the APIs behind gateways, for requests that
+// begin after that. It is safe for concurrent use.
+func (s *Server) UseRoutes(t *routes.Table) { s.routes.Store(t) }
 
 // Issued records that this process has issued a credential, such as an access
 // token or a session. The credential is then verified even from an address with
@@ -158,9 +178,14 @@ func newServer(c Config, h http.Handler) *http.Server {
 // Grace.
 func (s *Server) Run(ctx context.Context) error {
 	failed := make(chan error, 2)
-	for i, server := range []*http.Server{s.public, s.admin} {
-		go func() { failed <- server.Serve(s.listeners[i]) }()
-	}
+	go func() {
+		if s.public.TLSConfig == nil {
+			failed <- s.public.Serve(s.listeners[0])
+			return
+		}
+		failed <- s.public.ServeTLS(s.listeners[0], "", "")
+	}()
+	go func() { failed <- s.admin.Serve(s.listeners[1]) }()
 	var failure error
 	running := 2
 	select {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -63,15 +64,19 @@ type Canary struct {
 	log      *slog.Logger
 }
 
+// Dial connects to a replica whose URL is https.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
 // New returns a canary that measures the replicas that the function returns. It
-// does nothing until Run or Round.
-func New(keys Keys, replicas func(context.Context) ([]access.Replica, error), now clock.Clock,
+// does nothing until Run or Round. If dial is nil, the certificates of replicas
+// must be valid for the hosts of their URLs.
+func New(keys Keys, replicas func(context.Context) ([]access.Replica, error), dial Dial, now clock.Clock,
 	log *slog.Logger) *Canary {
 	return &Canary{
 		keys: keys, replicas: replicas, by: auth.OperatorPrincipal(), now: now, log: log,
 		client: &http.Client{
 			Timeout:   patience,
-			Transport: &http.Transport{MaxIdleConnsPerHost: 1, IdleConnTimeout: patience},
+			Transport: &http.Transport{DialTLSContext: dial, MaxIdleConnsPerHost: 1, IdleConnTimeout: patience},
 			// A key is sent only to replicas.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},

@@ -87,8 +87,8 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	w := &world{keys: &keyStore{live: map[string]time.Time{}, secrets: map[uuid.UUID]string{}}}
-	w.Canary = canary.New(w.keys, func(context.Context) ([]access.Replica, error) { return w.replicas, nil }, time.Now,
-		slog.New(slog.NewTextHandler(&w.log, nil)))
+	w.Canary = canary.New(w.keys, func(context.Context) ([]access.Replica, error) { return w.replicas, nil }, nil,
+		time.Now, slog.New(slog.NewTextHandler(&w.log, nil)))
 	t.Cleanup(func() {
 		for _, key := range w.keys.secrets {
 			if strings.Contains(w.log.String(), key) {

@@ -30,7 +30,7 @@ func Parse(r io.Reader, catalogue *scope.Catalogue) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &parser{catalogue: catalogue, table: &Table{}, paths: strictyaml.Seen[string]{}}
+	p := &parser{catalogue: catalogue, table: &Table{listed: map[string]listed{}}, paths: strictyaml.Seen[string]{}}
 	top := p.Mapping(root, "a table of routes", "routes")
 	for _, n := range top.Some("routes") {
 		p.route(n)
@@ -107,6 +107,7 @@ func (p *parser) path(n *strictyaml.Node, r *rule) {
 	if p.paths.Again(&p.Faults, strings.Join(segments, "/"), n.Line, "path "+path) {
 		return
 	}
+	p.table.listed[strings.Join(segments, "/")] = listed{path, r}
 	at := &p.table.root
 	for _, segment := range segments {
 		if segment == "**" {

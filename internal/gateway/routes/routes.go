@@ -36,7 +36,46 @@ type node struct {
 }
 
 // Table is the set of all routes. It is immutable.
-type Table struct{ root node }
+type Table struct {
+	root node
+	// listed are the routes by their paths, in which all variables have the same name.
+	listed map[string]listed
+}
+
+// listed is a route as its file names it.
+type listed struct {
+	path string
+	rule *rule
+}
+
+// Difference has the paths of the routes that another table adds, removes or changes, in alphabetical order.
+type Difference struct{ Added, Removed, Changed []string }
+
+// Compare returns the difference to another table.
+func (t *Table) Compare(next *Table) Difference {
+	var d Difference
+	for key, now := range next.listed {
+		was, known := t.listed[key]
+		switch {
+		case !known:
+			d.Added = append(d.Added, now.path)
+		case !slices.Equal(was.rule.read, now.rule.read) || !slices.Equal(was.rule.modify, now.rule.modify):
+			d.Changed = append(d.Changed, now.path)
+		}
+	}
+	for key, was := range t.listed {
+		if _, kept := next.listed[key]; !kept {
+			d.Removed = append(d.Removed, was.path)
+		}
+	}
+	for _, paths := range [][]string{d.Added, d.Removed, d.Changed} {
+		slices.Sort(paths)
+	}
+	return d
+}
+
+// IsZero reports whether both tables have the same routes.
+func (d Difference) IsZero() bool { return len(d.Added)+len(d.Removed)+len(d.Changed) == 0 }
 
 //go:embed routes.yaml
 var builtIn string

@@ -21,7 +21,7 @@ func (d *directories) recorded(t *testing.T) (last directory.Request, failed []d
 	return last, failed
 }
 
-// A request is refused before its body is read, and the requests of callers who are no identity provider are not
+// A request is refused before its body is read, and the requests of callers who are not identity providers are not
 // recorded. Without a scope a token reads what SCIM supports here, and a session reads nothing.
 func TestCallersWithoutRights(t *testing.T) {
 	each(t, func(t *testing.T, d *directories) {

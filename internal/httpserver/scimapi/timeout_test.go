@@ -28,7 +28,7 @@ func (interrupted) Users(context.Context, uuid.UUID, directory.Query) (directory
 	return directory.Page[scim.User]{}, errors.New("interrupted")
 }
 
-// A request that fails because its time ended can be sent again, whatever error that caused.
+// A request that fails because its time ended can be sent again after any error that this caused.
 func TestRequestsWhoseTimeEnds(t *testing.T) {
 	by := &auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: uuid.New(), AccountID: uuid.New(),
 		Scopes: scope.NewSet(scope.AccountUsersRead)}

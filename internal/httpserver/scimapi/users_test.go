@@ -390,7 +390,7 @@ func TestRequestsAreRecorded(t *testing.T) {
 		}
 		check.Equal(t, details, []string{
 			"409 PATCH Users " + d.home.Owner.ID.String() + ": This user owns the account. Make another user its owner first.",
-			"409 POST Users jo@corp.example: A user in this account already has this e-mail address.",
+			"409 POST Users jo@corp.example: A user in this account already has this email address.",
 		}, "failed requests")
 		for range 60 {
 			d.send(t, "POST", "/Users", `{"userName": "jo@corp.example"}`)
