@@ -29,13 +29,20 @@ func (r *Resolver) account(ctx context.Context, by *auth.Principal) *object.Acco
 
 // updateAccount changes the settings of the principal's account that the input has.
 func (r *Resolver) updateAccount(ctx context.Context, by *auth.Principal, input model.UpdateAccountInput) error {
-	if err := membership.MaySetOffboardingPolicy(by); err != nil {
+	if err := membership.MaySetPolicies(by); err != nil {
 		return err
 	}
-	if input.OffboardingPolicy == nil {
+	var p membership.Policies
+	if input.OffboardingPolicy != nil {
+		p.Offboarding = *input.OffboardingPolicy
+	}
+	if input.LeakPolicy != nil {
+		p.Leaks = *input.LeakPolicy
+	}
+	if p == (membership.Policies{}) {
 		return fault.Errorf(fault.Invalid, "Nothing would change. Change at least one field.")
 	}
-	_, err := r.memberships.SetOffboardingPolicy(ctx, by, *input.OffboardingPolicy)
+	_, err := r.memberships.SetPolicies(ctx, by, p)
 	return err
 }
 

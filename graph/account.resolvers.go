@@ -50,6 +50,14 @@ func (r *accountResolver) OffboardingPolicy(ctx context.Context, obj *object.Acc
 	return a.Offboarding, nil
 }
 
+func (r *accountResolver) LeakPolicy(ctx context.Context, obj *object.Account) (account.LeakPolicy, error) {
+	a, err := obj.Read()
+	if err != nil {
+		return "", err
+	}
+	return a.Leaks, nil
+}
+
 func (r *accountResolver) Stores(ctx context.Context, obj *object.Account, filter *model.StoreFilterInput, before *string, after *string, first *int, last *int) (*object.StoreConnection, error) {
 	by, err := auth.From(ctx)
 	if err != nil {

@@ -39,7 +39,7 @@ func (r *accountResolver) Revenue(ctx context.Context, obj *object.Account, from
 	if err != nil {
 		return nil, err
 	}
-	sums, err := r.billing.Revenue(ctx, by, from, to)
+	sums, err := r.billing.Revenue(ctx, by, nil, from, to)
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ const (
 		` expiresAt lastUsedAt lastUsedIp revokedAt revokedBy ` + actorFields + ` revocationReason`
 	userFields      = `id email firstName lastName locale externalId pending createdAt updatedAt deactivatedAt`
 	storeUserFields = `id email firstName lastName locale pending lastLoginAt permissions role status updatedAt deactivatedAt`
-	accountFields   = `id accountInfo { name } owner { id } features offboardingPolicy`
+	accountFields   = `id accountInfo { name } owner { id } features offboardingPolicy leakPolicy`
 	storeFields     = `id name storeHash owner { id }`
 )
 

@@ -62,7 +62,7 @@ func TestEventSources(t *testing.T) {
 	})
 }
 
-// A server that does not send to Amazon EventBridge says so, whatever the input is.
+// A server that does not send to Amazon EventBridge says so for every input.
 func TestEventSourcesNotConfigured(t *testing.T) {
 	eachTenants(t, func(t *testing.T, w *tenants) {
 		var err error

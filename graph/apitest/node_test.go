@@ -105,7 +105,7 @@ func TestNode(t *testing.T) {
 	})
 }
 
-// A UUID in upper case is the same ID, wherever the API takes one. Answers have it in lower case.
+// A UUID in upper case is the same ID in every place where the API takes one. Answers have it in lower case.
 func TestIDsInUpperCase(t *testing.T) {
 	eachTenants(t, func(t *testing.T, w *tenants) {
 		w.keep(t)

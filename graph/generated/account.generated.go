@@ -26,6 +26,7 @@ type AccountResolver interface {
 	Owner(ctx context.Context, obj *object.Account) (*object.User, error)
 	Features(ctx context.Context, obj *object.Account) ([]scope.Feature, error)
 	OffboardingPolicy(ctx context.Context, obj *object.Account) (account.OffboardingPolicy, error)
+	LeakPolicy(ctx context.Context, obj *object.Account) (account.LeakPolicy, error)
 	Stores(ctx context.Context, obj *object.Account, filter *model.StoreFilterInput, before *string, after *string, first *int, last *int) (*object.StoreConnection, error)
 	APITokens(ctx context.Context, obj *object.Account, filter *model.APITokenFilterInput, before *string, after *string, first *int, last *int) (*object.APITokenConnection, error)
 	APIToken(ctx context.Context, obj *object.Account, id string) (*object.APIToken, error)
@@ -849,6 +850,29 @@ func (ec *executionContext) _Account_offboardingPolicy(ctx context.Context, fiel
 }
 func (ec *executionContext) fieldContext_Account_offboardingPolicy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Account", field, true, true, errors.New("field of type OffboardingPolicy does not have child fields"))
+}
+
+func (ec *executionContext) _Account_leakPolicy(ctx context.Context, field graphql.CollectedField, obj *object.Account) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Account_leakPolicy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Account().LeakPolicy(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v account.LeakPolicy) graphql.Marshaler {
+			return ec.marshalNLeakPolicy2latchkeyᚋinternalᚋaccountᚐLeakPolicy(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Account_leakPolicy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Account", field, true, true, errors.New("field of type LeakPolicy does not have child fields"))
 }
 
 func (ec *executionContext) _Account_stores(ctx context.Context, field graphql.CollectedField, obj *object.Account) (ret graphql.Marshaler) {
@@ -2108,7 +2132,7 @@ func (ec *executionContext) unmarshalInputUpdateAccountInput(ctx context.Context
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"offboardingPolicy"}
+	fieldsInOrder := [...]string{"offboardingPolicy", "leakPolicy"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -2122,6 +2146,13 @@ func (ec *executionContext) unmarshalInputUpdateAccountInput(ctx context.Context
 				return it, err
 			}
 			it.OffboardingPolicy = data
+		case "leakPolicy":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("leakPolicy"))
+			data, err := ec.unmarshalOLeakPolicy2ᚖlatchkeyᚋinternalᚋaccountᚐLeakPolicy(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.LeakPolicy = data
 		}
 	}
 	return it, nil
@@ -2313,6 +2344,44 @@ func (ec *executionContext) _Account(ctx context.Context, sel ast.SelectionSet, 
 					}
 				}()
 				res = ec._Account_offboardingPolicy(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "leakPolicy":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Account_leakPolicy(ctx, field, obj)
 				if res == graphql.Null {
 					atomic.AddUint32(&fs.Invalids, 1)
 				}
@@ -3431,6 +3500,23 @@ func (ec *executionContext) unmarshalNCreateStoreInput2latchkeyᚋgraphᚋmodel�
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
+func (ec *executionContext) unmarshalNLeakPolicy2latchkeyᚋinternalᚋaccountᚐLeakPolicy(ctx context.Context, v any) (account.LeakPolicy, error) {
+	tmp, err := scalar.UnmarshalString(v)
+	res := account.LeakPolicy(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNLeakPolicy2latchkeyᚋinternalᚋaccountᚐLeakPolicy(ctx context.Context, sel ast.SelectionSet, v account.LeakPolicy) graphql.Marshaler {
+	_ = sel
+	res := scalar.MarshalString(string(v))
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
+}
+
 func (ec *executionContext) unmarshalNOffboardingPolicy2latchkeyᚋinternalᚋaccountᚐOffboardingPolicy(ctx context.Context, v any) (account.OffboardingPolicy, error) {
 	tmp, err := scalar.UnmarshalString(v)
 	res := account.OffboardingPolicy(tmp)
@@ -3456,6 +3542,25 @@ func (ec *executionContext) unmarshalNUpdateAccountInput2latchkeyᚋgraphᚋmode
 func (ec *executionContext) unmarshalNUpdateStoreInput2latchkeyᚋgraphᚋmodelᚐUpdateStoreInput(ctx context.Context, v any) (model.UpdateStoreInput, error) {
 	res, err := ec.unmarshalInputUpdateStoreInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalOLeakPolicy2ᚖlatchkeyᚋinternalᚋaccountᚐLeakPolicy(ctx context.Context, v any) (*account.LeakPolicy, error) {
+	if v == nil {
+		return nil, nil
+	}
+	tmp, err := scalar.UnmarshalString(v)
+	res := account.LeakPolicy(tmp)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOLeakPolicy2ᚖlatchkeyᚋinternalᚋaccountᚐLeakPolicy(ctx context.Context, sel ast.SelectionSet, v *account.LeakPolicy) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := scalar.MarshalString(string(*v))
+	return res
 }
 
 func (ec *executionContext) unmarshalOOffboardingPolicy2ᚖlatchkeyᚋinternalᚋaccountᚐOffboardingPolicy(ctx context.Context, v any) (*account.OffboardingPolicy, error) {

@@ -373,6 +373,11 @@ type Account implements Node @node(scopes: [], ownStore: true) {
   offboardingPolicy: OffboardingPolicy! @requires(scopes: ["account_read"])
 
   """
+  What happens to an API token when a secret of it is reported as leaked. Requires the ` + "`" + `account_read` + "`" + ` scope.
+  """
+  leakPolicy: LeakPolicy! @requires(scopes: ["account_read"])
+
+  """
   The account's stores, newest first. Requires the ` + "`" + `account_stores_read` + "`" + ` scope. A session without it reads the stores
   that the user owns or is a member of.
   """
@@ -409,6 +414,20 @@ enum OffboardingPolicy {
   REVOKE_TOKENS
 }
 
+"""
+What happens to an API token when its access token or client secret is reported as leaked. In either case the audit log
+has an event, and the account's owner receives an email if the server sends emails.
+"""
+enum LeakPolicy {
+  """
+  The secret stops working immediately. The policy of a new account. If the API token was rotated since, its new access
+  token keeps working.
+  """
+  REVOKE
+  "The secret keeps working until a user revokes it."
+  NOTIFY
+}
+
 extend type AccountMutations {
   """
   Updates the settings of the account. Omitted fields are left unchanged. Requires a session of the account's owner. API
@@ -424,6 +443,8 @@ extend type AccountMutations {
 input UpdateAccountInput {
   "What happens by default to the API tokens that a user knows when the user is removed or deactivated."
   offboardingPolicy: OffboardingPolicy
+  "What happens to an API token when a secret of it is reported as leaked."
+  leakPolicy: LeakPolicy
 }
 
 "The account after the update."
@@ -3687,7 +3708,7 @@ type WebhookMutations {
   ): RotateWebhookSecretResult @requires(scopes: ["account_webhooks_write"])
 
   """
-  Sends an event of the type ` + "`" + `webhook.test` + "`" + ` to a webhook, whatever its types are. Fails with ` + "`" + `CONFLICT` + "`" + ` if the webhook is
+  Sends an event of the type ` + "`" + `webhook.test` + "`" + ` to a webhook of any types. Fails with ` + "`" + `CONFLICT` + "`" + ` if the webhook is
   not enabled. Requires the ` + "`" + `account_webhooks_write` + "`" + ` scope.
   """
   sendTestEvent(
@@ -3865,6 +3886,8 @@ func (ec *executionContext) childFields_Account(ctx context.Context, field graph
 		return ec.fieldContext_Account_features(ctx, field)
 	case "offboardingPolicy":
 		return ec.fieldContext_Account_offboardingPolicy(ctx, field)
+	case "leakPolicy":
+		return ec.fieldContext_Account_leakPolicy(ctx, field)
 	case "stores":
 		return ec.fieldContext_Account_stores(ctx, field)
 	case "apiTokens":

@@ -922,6 +922,8 @@ type TransferOwnershipResult struct {
 type UpdateAccountInput struct {
 	// What happens by default to the API tokens that a user knows when the user is removed or deactivated.
 	OffboardingPolicy *account.OffboardingPolicy `json:"offboardingPolicy,omitempty"`
+	// What happens to an API token when a secret of it is reported as leaked.
+	LeakPolicy *account.LeakPolicy `json:"leakPolicy,omitempty"`
 }
 
 // The account after the update.

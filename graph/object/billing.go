@@ -175,7 +175,7 @@ type Subscription struct {
 	now time.Time
 }
 
-// NewSubscriptions returns subscriptions as they are at the time.
+// NewSubscriptions returns subscriptions in their state at the time.
 func NewSubscriptions(now time.Time) func(billing.Subscription) Subscription {
 	return func(s billing.Subscription) Subscription { return Subscription{s, now} }
 }

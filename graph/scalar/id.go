@@ -118,7 +118,7 @@ func SplitID(text string) (Kind, string, error) {
 }
 
 // lowerUUIDs returns a key with its UUIDs in lower case. Keys of several UUIDs have
-// colons between them. Other keys, such as hashes of stores, are left as they are.
+// colons between them. Other keys, such as hashes of stores, are left unchanged.
 func lowerUUIDs(key string) string {
 	parts := strings.Split(key, ":")
 	for i, part := range parts {

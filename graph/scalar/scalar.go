@@ -42,11 +42,11 @@ func AppendDateTime(b []byte, t time.Time) ([]byte, bool) {
 // UnmarshalDateTime reads a time in RFC 3339 format, with any offset, and returns
 // it in UTC. It returns fault.Invalid for any other value. It also rejects the zero
 // time, which clients send by mistake for a missing time and which would mean no
-// expiration or no filter, and times after the year 9999 in UTC, which RFC 3339
-// cannot represent.
+// expiration or no filter, and times before the year 0 or after 9999 in UTC, which
+// RFC 3339 cannot represent.
 func UnmarshalDateTime(v any) (time.Time, error) {
 	if s, ok := v.(string); ok {
-		if t, ok := parseRFC3339(s); ok && !t.IsZero() && t.Year() <= 9999 {
+		if t, ok := parseRFC3339(s); ok && !t.IsZero() && t.Year() >= 0 && t.Year() <= 9999 {
 			return t, nil
 		}
 	}

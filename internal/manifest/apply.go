@@ -242,7 +242,8 @@ func (a *application) account(ctx context.Context, d Account) error {
 	action := audit.AccountUpdated
 	if !known {
 		action, is = audit.AccountCreated,
-			account.Account{ID: d.ID, CreatedAt: a.now, Offboarding: account.KeepTokens}
+			account.Account{ID: d.ID, CreatedAt: a.now, Offboarding: account.KeepTokens,
+				Leaks: account.RevokeLeaked}
 	}
 	if err := a.loadMembers(ctx, d); err != nil {
 		return err

@@ -119,7 +119,7 @@ func TestFaults(t *testing.T) {
 			"line 4: feature automated_billing is on line 4 already", 0},
 		{"no owner", 5, "", `line 2: an account needs "owner"`, 0},
 		{"owner that is text", 5, "    owner: owner@acme.example", "line 5: an owner has the keys email", 0},
-		{"bad e-mail", 5, "    owner: {email: acme}", `line 5: email "acme" is not an email address`, 0},
+		{"bad email", 5, "    owner: {email: acme}", `line 5: email "acme" is not an email address`, 0},
 		{"bad locale", 5, "    owner: {email: a@b.example, locale: en_US}",
 			`line 5: locale "en_US" is not a language tag`, 0},
 		{"locale that is null in YAML", 5, "    owner: {email: a@b.example, locale: null}",

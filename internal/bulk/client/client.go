@@ -14,6 +14,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -61,12 +62,18 @@ type Client struct {
 	http     *http.Client
 }
 
+// isPort reports whether text is the number of a TCP port, or empty.
+func isPort(text string) bool {
+	_, err := strconv.ParseUint(text, 10, 16)
+	return err == nil || text == ""
+}
+
 // New returns a client. It returns fault.Invalid on "server" if the URL is not valid. Certificates are checked against
 // the system's roots.
 func New(c Config) (*Client, error) {
 	base, err := url.Parse(c.URL)
 	if err != nil || base.Scheme != "https" && base.Scheme != "http" || base.Host == "" ||
-		base.User != nil || base.RawQuery != "" || base.Fragment != "" {
+		base.User != nil || base.RawQuery != "" || base.Fragment != "" || !isPort(base.Port()) {
 		return nil, fault.Errorf(fault.Invalid, "must be a URL such as https://keys.example.com.").On("server")
 	}
 	client := &Client{

@@ -240,7 +240,7 @@ func TestDoStopsWithItsContext(t *testing.T) {
 
 func TestAddresses(t *testing.T) {
 	for _, url := range []string{"", "keys.example", "ftp://keys.example", "https://", "https://a:b@keys.example",
-		"https://keys.example?x=1", "https://keys.example#x", "://"} {
+		"https://keys.example?x=1", "https://keys.example#x", "://", "https://keys.example:65536"} {
 		_, err := client.New(client.Config{URL: url})
 		if err == nil || err.Error() != "server: must be a URL such as https://keys.example.com." {
 			t.Errorf("New(%q): got error %v, want one about the server's URL", url, err)

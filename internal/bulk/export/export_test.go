@@ -105,7 +105,7 @@ func TestJSON(t *testing.T) {
 }
 
 func TestTable(t *testing.T) {
-	want := "E-MAIL             NAME             EXTERNAL ID  STORES                          UPDATED\n" +
+	want := "EMAIL              NAME             EXTERNAL ID  STORES                          UPDATED\n" +
 		"+ann@acme.example  =1+1 O\"Neil, Ann  -7           us:SALES_STAFF eu:CUSTOM:INACTIVE  2026-03-04 13:00\n" +
 		"bo@acme.example    Bo <B>           -            -                               2026-03-04 12:00\n"
 	if got := strings.Fields(written(t, "table", acme())); strings.Join(got, " ") != strings.Join(strings.Fields(want),

@@ -133,7 +133,7 @@ func (w *tableWriter) Write(users []Person) error {
 	var text strings.Builder
 	if !w.headed {
 		w.headed = true
-		text.WriteString("E-MAIL\tNAME\tEXTERNAL ID\tSTORES\tUPDATED\n")
+		text.WriteString("EMAIL\tNAME\tEXTERNAL ID\tSTORES\tUPDATED\n")
 	}
 	for _, p := range users {
 		var stores []string

@@ -179,7 +179,7 @@ func TestInvalidRowsAreNotDuplicates(t *testing.T) {
 	users, wrong, err := read("email,role\na@b.example,Boss\na@b.example,Boss\na@b.example,\n", file.CSV)
 	if err != nil || len(wrong) != 2 || strings.Contains(wrong[1], "same address") || len(users) != 1 ||
 		users[0].Line != 4 {
-		t.Errorf("read: got %+v, %q, %v, want one user, of line 4, and two invalid rows that are no duplicates",
+		t.Errorf("read: got %+v, %q, %v, want one user, of line 4, and two invalid rows that are not duplicates",
 			users, wrong, err)
 	}
 }
