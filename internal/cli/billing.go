@@ -115,7 +115,7 @@ func (r *rate) at(done int64) {
 // hide clears the progress bar.
 func (r *rate) hide() { r.bar.hide() }
 
-// errBroken reports rows that break a rule of billing.
+// errBroken reports rows that break a rule.
 type errBroken struct{ rows int64 }
 
 // Error says how many there are.

@@ -32,7 +32,7 @@ type bulkCommand struct {
 	dryRun                                  bool
 	// reviewHidden reports that the server hid the API tokens to review.
 	reviewHidden bool
-	// addresses reports that only the e-mail column of the file is read.
+	// addresses reports that only the email column of the file is read.
 	addresses bool
 	// input is the input file; nil if it is not a regular file.
 	input os.FileInfo

@@ -14,6 +14,7 @@ import (
 	"latchkey/internal/audit"
 	"latchkey/internal/clock"
 	"latchkey/internal/signin/mail"
+	"latchkey/internal/user"
 	"latchkey/internal/webhook"
 	"latchkey/internal/webhook/deliver"
 	"latchkey/internal/webhook/deliver/egress"
@@ -89,19 +90,24 @@ type failureMails struct {
 
 // WebhookFailing implements deliver.Notifier.
 func (f failureMails) WebhookFailing(ctx context.Context, w webhook.Webhook) error {
-	by := operator(w.AccountID)
-	a, err := f.b.accounts.Account(ctx, by)
-	if err != nil {
-		return err
-	}
-	owners, err := f.b.users.MembersByID(ctx, by, []uuid.UUID{a.OwnerID})
-	if err != nil {
-		return err
-	}
-	to, err := f.b.signIn.Recipient(ctx, owners[a.OwnerID])
+	to, err := f.b.ownerOf(ctx, w.AccountID)
 	if err != nil {
 		return err
 	}
 	return f.mail.WebhookFailing(ctx, to, w.FailingSince,
 		f.baseURL+"/accounts/"+w.AccountID.String()+"/webhooks/"+w.ID.String())
+}
+
+// ownerOf returns the owner of an account, with the address that mails go to.
+func (b *backend) ownerOf(ctx context.Context, accountID uuid.UUID) (user.User, error) {
+	by := operator(accountID)
+	a, err := b.accounts.Account(ctx, by)
+	if err != nil {
+		return user.User{}, err
+	}
+	owners, err := b.users.MembersByID(ctx, by, []uuid.UUID{a.OwnerID})
+	if err != nil {
+		return user.User{}, err
+	}
+	return b.signIn.Recipient(ctx, owners[a.OwnerID])
 }

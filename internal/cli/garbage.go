@@ -68,5 +68,5 @@ func liveHeap() uint64 {
 func freeStartup() {
 	runtime.GC()
 	debug.FreeOSMemory()
-	_ = releaseProgram() // after an error these pages stay mapped, as they are now
+	_ = releaseProgram() // after an error these pages stay mapped
 }

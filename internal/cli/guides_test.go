@@ -63,6 +63,9 @@ var elsewhere = map[string]string{
 	"docs/webhooks.md#Replay":           "TestWebhookGuide",
 	"docs/webhooks.md#Verify a request": "TestVerifyingByHand",
 	"docs/commands.md#completion":       "TestCompletionInBash",
+	"docs/commands.md#scan":             "TestScanGuide",
+	"docs/leaks.md#Finding leaks":       "TestScanGuide",
+	"docs/backup.md#The drill":          "TestBackupGuide",
 	"README.md#In production":           "TestProductionGuide",
 }
 
@@ -269,5 +272,36 @@ func TestCompletionInBash(t *testing.T) {
 		got := run(t, env, "__complete", "token", "list", "--account", "7c9e6679-7425-40de-944b-e07fc1f90ae7",
 			"--store", "north1")
 		check.Equal(t, got, "north1us\tNorthwind US\n:4\n", "completion of stores")
+	})
+}
+
+// The drill of docs/backup.md runs as printed, on copies of both databases.
+func TestBackupGuide(t *testing.T) {
+	useWithoutRace(t)
+	program, err := exec.LookPath("latchkey")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		dir := t.TempDir()
+		linkTo(t, program, filepath.Join(dir, "bin", "latchkey"))
+		if err := os.Mkdir(filepath.Join(dir, "tmp"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		env := environment(t, url)
+		run(t, env, "apply", "-f", "../manifest/demo/demo.yaml")
+		script := strings.Join(sectionCode(t, "docs/backup.md", "The drill"), "")
+		const first, second, key = "sqlite:tmp/demo.db", "sqlite:tmp/drill.db", "tmp/demo.key"
+		for _, part := range []string{first, second, key} {
+			check.Equal(t, strings.Count(script, part), 1, "%s in the section", part)
+		}
+		c := exec.CommandContext(t.Context(), "sh", "-euc", strings.NewReplacer(first, "'"+url+"'",
+			second, "'"+dbtest.EmptyLike(t, url)+"'", key, env["LATCHKEY_KEY_FILE"]).Replace(script))
+		c.Dir, c.Env = dir, os.Environ()
+		out, err := c.CombinedOutput()
+		guide{wants: []string{`wrote tmp/drill\.backup: \d+ KB`, `restored 2 accounts`, `Drill +ACTIVE`,
+			`"type":"account\.restored"`,
+			`dry run: would revoke in all accounts, API tokens: [01]`}}.check(t, string(out), err)
+		check.Equal(t, len(filesIn(t, filepath.Join(dir, "tmp"))), 0, "files that are left")
 	})
 }

@@ -24,18 +24,18 @@ func (p userCommands) invite() *cobra.Command {
 		Example: "  latchkey user invite --account 0b2c1a6e-6a7e-4f4e-9c1f-0a1f4f4b7a01 --email clerk@acme.example --first-name Clara --last-name Clerk",
 	}
 	c.Flags().StringVar(&accountID, "account", "", "the account's UUID")
-	c.Flags().StringVar(&details.Email, "email", "", "the user's e-mail address")
+	c.Flags().StringVar(&details.Email, "email", "", "the user's email address")
 	c.Flags().StringVar(&details.FirstName, "first-name", "", "the first name of a new user")
 	c.Flags().StringVar(&details.LastName, "last-name", "", "the last name of a new user")
 	c.Flags().StringVar(&details.Locale, "locale", "en", "the language of a new user, such as en or pt-BR")
 	must(c.MarkFlagRequired("account"))
 	must(c.MarkFlagRequired("email"))
-	mails := c.Flags().Bool("mail", false, "send the link by e-mail instead of printing it; needs --smtp-url")
+	mails := c.Flags().Bool("mail", false, "send the link by email instead of printing it; needs --smtp-url")
 	offer(c, config.Storage|config.Links|config.Mailing)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
 		id := in.id("--account", accountID)
 		if strings.TrimSpace(details.Email) == "" {
-			in.wrong("--email", "must be an e-mail address.")
+			in.wrong("--email", "must be an email address.")
 		}
 		if err := in.faults.Err(); err != nil {
 			return err

@@ -85,8 +85,11 @@ func (h flushingHandler) WithGroup(name string) slog.Handler {
 }
 
 // newLog returns the server's logger.
-func newLog(c config.Log, lines *lineWriter) *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.Level}
+func newLog(c config.Log, lines *lineWriter) *slog.Logger { return newLeveledLog(c, c.Level, lines) }
+
+// newLeveledLog is newLog with a level that can change.
+func newLeveledLog(c config.Log, level slog.Leveler, lines *lineWriter) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
 	var h slog.Handler = slog.NewTextHandler(lines, options)
 	if c.JSON {
 		h = slog.NewJSONHandler(lines, options)

@@ -50,12 +50,13 @@ func Main(ctx context.Context, args []string, env func(string) (string, bool), s
 
 func (p *program) root() *cobra.Command {
 	root := group("latchkey", "Issue, verify, rotate and revoke API credentials for multi-store merchants",
-		p.serveCommand(), p.migrateCommand(), p.applyCommand(),
+		p.serveCommand(), p.migrateCommand(), p.backupCommand(), p.restoreCommand(), p.applyCommand(),
 		sessionCommands{p}.group(), tokenCommands{p}.group(), userCommands{p}.group(), gatewayCommands{p}.group(),
-		legacyCommands{p}.group(), webhookCommands{p}.group(), eventCommands{p}.group(), billingCommands{p}.group(),
+		legacyCommands{p}.group(), webhookCommands{p}.group(), eventCommands{p}.group(),
+		auditCommands{p}.group(), billingCommands{p}.group(),
 		group("key", "Server keys", p.keyCreateCommand()),
-		p.scopeCommands(), p.schemaCommands(),
-		p.versionCommand(),
+		scanCommand{p}.command(), p.scopeCommands(), p.schemaCommands(),
+		p.healthCommand(), p.versionCommand(), p.manCommand(),
 	)
 	version := root.Flags().Bool("version", false, "print the version")
 	withoutCommand := root.RunE
@@ -69,7 +70,7 @@ func (p *program) root() *cobra.Command {
 	root.SetUsageFunc(printUsage)
 	root.SetFlagErrorFunc(flagError)
 	root.PersistentFlags().StringVar(&p.format, "output", "text",
-		"output format: text or json; user list also supports csv, ndjson and table, event list ndjson, billing export csv")
+		"output format: text or json; user list also supports csv, ndjson and table, event list, audit head and audit export ndjson, billing export csv")
 	p.completeFlags(root)
 	return root
 }

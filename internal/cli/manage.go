@@ -2,6 +2,7 @@ package cli
 
 import (
 	"crypto/rand"
+	"io"
 	"log/slog"
 	"os"
 	"runtime"
@@ -101,7 +102,7 @@ func must(err error) {
 }
 
 func (p *program) apply(c *cobra.Command, file string, dry bool) error {
-	declared, err := p.readManifest(file)
+	declared, err := readManifest(p.stdin, file)
 	if err != nil {
 		return err
 	}
@@ -125,8 +126,9 @@ func (p *program) apply(c *cobra.Command, file string, dry bool) error {
 	})
 }
 
-func (p *program) readManifest(file string) (manifest.Manifest, error) {
-	from := p.stdin
+// readManifest reads a file, or standard input for "-".
+func readManifest(stdin io.Reader, file string) (manifest.Manifest, error) {
+	from := stdin
 	if file != "-" {
 		opened, err := os.Open(file)
 		if err != nil {

@@ -8,10 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
-
-	"latchkey/internal/test/check"
-	dbtest "latchkey/internal/test/db"
 )
 
 // Only commands that start with an empty system create a database.
@@ -156,21 +152,6 @@ func TestClosedStandardOutput(t *testing.T) {
 		"account_read"); code != 0 {
 		t.Errorf("output to /dev/null: got exit status %d, %s, want 0", code, errs)
 	}
-}
-
-// Closing the terminal stops the server like SIGTERM.
-func TestHangUpStopsServe(t *testing.T) {
-	handleHangUp(t)
-	s := serve(t, environment(t, dbtest.SQLiteURL(t)))
-	if err := s.process.Process.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case <-s.ended:
-	case <-time.After(30 * time.Second):
-		t.Fatal("the server still runs after 30s, want it stopped")
-	}
-	check.Equal(t, s.process.ProcessState.ExitCode(), 0, "exit status, %s", s.logged())
 }
 
 // handleHangUp resets SIGHUP for child processes, which would inherit that it

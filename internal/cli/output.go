@@ -27,7 +27,8 @@ const (
 	exitInvalid  = 2 // wrong usage, settings or input, or a missing permission
 	exitNotFound = 3
 	exitConflict = 4 // valid input that conflicts with the current state
-	exitBroken   = 5 // billing verify found rows that break a rule
+	exitBroken   = 5 // billing verify or audit verify found something
+	exitFound    = 6 // scan found secrets
 )
 
 // exitOf returns the exit status for an error.
@@ -40,6 +41,8 @@ func exitOf(err error) int {
 		return exitInvalid
 	case errors.As(err, &errBroken{}):
 		return exitBroken
+	case errors.As(err, &errFound{}):
+		return exitFound
 	}
 	switch fault.KindOf(err) {
 	case fault.Invalid, fault.Unauthenticated, fault.Forbidden:
@@ -94,7 +97,11 @@ func problems(err error) []problem {
 	if errors.As(err, &broken) {
 		return []problem{{Code: "INCONSISTENT", Message: err.Error()}}
 	}
-	if errors.Is(err, run.ErrInterrupted) || errors.Is(err, errIncomplete) || errors.Is(err, errRunInterrupted) {
+	if errors.As(err, &errFound{}) {
+		return []problem{{Code: "SECRETS_FOUND", Message: err.Error()}}
+	}
+	if errors.Is(err, run.ErrInterrupted) || errors.Is(err, errIncomplete) || errors.Is(err, errRunInterrupted) ||
+		errors.Is(err, errBackupInterrupted) || errors.Is(err, errRevokingInterrupted) {
 		return []problem{{Code: "INTERRUPTED", Message: err.Error()}}
 	}
 	if fault.KindOf(err) == fault.Internal {

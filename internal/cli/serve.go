@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -43,7 +42,7 @@ import (
 func (p *program) serveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "serve", Short: "Serve the Account API", Args: cobra.NoArgs,
-		Long: "Serve the Account API until SIGTERM, SIGINT or SIGHUP. The server then serves for --shutdown-delay more, no longer ready, and finishes the requests " +
+		Long: "Serve the Account API until SIGTERM or SIGINT. SIGHUP makes the server read its files again (docs/settings.md). At the end it serves for --shutdown-delay more, no longer ready, and finishes the requests " +
 			"in flight; another signal, a second later, ends the program at once.",
 	}
 	demo := c.Flags().Bool("demo", false, "create demo data and print how to try it out")
@@ -57,18 +56,20 @@ func (p *program) serveCommand() *cobra.Command {
 		if *demo {
 			setUpDemo(&cfg, p.source(c))
 		}
-		ctx, stop := stoppable(c.Context())
+		ctx, stop := stopsAt(c.Context(), stopSignals...)
 		defer stop()
+		again, end := newReloads(p.source(c), needs, cfg)
+		defer end()
 		p.tuneGC(ctx)
 		lines := newLineWriter(p.stderr)
 		defer lines.Flush()
-		log := newLog(cfg.Log, lines)
+		log := newLeveledLog(cfg.Log, again.level, lines)
 		b, err := open(ctx, cfg, needs, log)
 		if err != nil {
 			return err
 		}
 		return inTime(ctx, cfg.ShutdownDelay+cfg.ShutdownGrace, log, func(answered func()) error {
-			return errors.Join(p.serve(ctx, b, log, *demo, answered), b.Close())
+			return errors.Join(p.serve(ctx, b, again, log, *demo, answered), b.Close())
 		})
 	})
 	return c
@@ -76,7 +77,8 @@ func (p *program) serveCommand() *cobra.Command {
 
 // serve runs the server until ctx ends. It calls answered if no request was
 // aborted.
-func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo bool, answered func()) error {
+func (p *program) serve(ctx context.Context, b *backend, again *reloads, log *slog.Logger, demo bool,
+	answered func()) error {
 	if err := findPorts(ctx, &b.cfg); err != nil {
 		return err
 	}
@@ -86,7 +88,7 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	if err := b.signInAt(baseURL); err != nil {
 		return err
 	}
-	routes, err := readRoutes(b.cfg.Routes, b.catalogue)
+	routes, secure, err := b.readServed()
 	if err != nil {
 		return err
 	}
@@ -115,7 +117,8 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	directories := directory.NewService(gormdb.Directory(b.db), b.memberships, clock.System, httpserver.Charge)
 	pages := newPanel(b, v, api, directories, baseURL, log)
 	sending := newDeliveries(b, baseURL, log)
-	monitor := canary.New(b.gateways, v.feed.Replicas, clock.System, log)
+	chains := newAuditChains(b, self.Name, log)
+	monitor := canary.New(b.gateways, v.feed.Replicas, secure.dial(), clock.System, log)
 	if err := v.feed.Join(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil // stopped while waiting for the replica name
@@ -129,52 +132,66 @@ func (p *program) serve(ctx context.Context, b *backend, log *slog.Logger, demo 
 	defer public.Close()
 	defer admin.Close()
 	warnOfPlainHTTP(ctx, log, baseURL, public.Addr())
+	reports, err := newLeaks(b, baseURL, log)
+	if err != nil {
+		return err
+	}
 	srv, err := httpserver.New(httpserver.Config{
 		Public: public, Admin: admin, Limits: b.cfg.HTTP, Rates: b.cfg.Rates, Legacy: b.cfg.Legacy,
-		TrustedProxies:   b.cfg.TrustedProxies,
-		GatewayAddresses: b.cfg.GatewayAddresses, Routes: routes, CORSOrigins: b.cfg.CORSOrigins,
+		TrustedProxies: b.cfg.TrustedProxies, GatewayAddresses: b.cfg.GatewayAddresses, Routes: routes,
+		CORSOrigins: b.cfg.CORSOrigins, TLS: secure.config(), GatewayCert: secure.gatewayCert(),
 		HTTPS: strings.HasPrefix(baseURL, "https://"), PublicURL: baseURL, Delay: b.cfg.ShutdownDelay,
-		Grace:    requestGrace(b.cfg.ShutdownGrace),
-		Verifier: v.verifier, Canary: canary.Name, OAuth: newOAuth(b), Scopes: b.catalogue.Names(), API: api,
-		Panel: pages, WriteError: server.WriteError,
+		Grace: requestGrace(b.cfg.ShutdownGrace), Verifier: v.verifier, Canary: canary.Name, OAuth: newOAuth(b),
+		Scopes: b.catalogue.Names, API: api, Panel: pages, WriteError: server.WriteError, LeakReports: reports.config,
 		SCIM: scimapi.New(directories, baseURL, log), WriteSCIMError: scimapi.WriteError,
 		Checks: checks(b, v.feed), Silent: b.db.Silent, Profiles: b.cfg.Profiling, Log: log,
-		Collectors: slices.Concat(feedMetrics(v.feed), b.counts.collectors(), monitor.Collectors(), sending.collectors,
-			bills.metrics.collectors(), operations.collectors(), b.failures.collectors(),
-			[]prometheus.Collector{buildInfo(), signIns, newCacheMetrics(v.memory.Stats), newPoolMetrics(b.db)}),
+		Collectors: b.collectors(feedMetrics(v.feed), monitor.Collectors(), sending.collectors,
+			bills.metrics.collectors(), operations.collectors(), secure.collectors(), again.collectors(),
+			chains.collectors(), []prometheus.Collector{signIns, newCacheMetrics(v.memory.Stats)}),
 	})
 	if err != nil {
 		return err
 	}
 	admitIssued(b, srv)
-	// Last uses recorded by the final requests are written after the server
-	// stopped.
+	// Last uses recorded by the final requests are written after the server stopped.
 	defer v.start(context.WithoutCancel(ctx), b, log)()
 	defer startSignIn(context.WithoutCancel(ctx), b)()
 	defer startExpirations(ctx, b, log)()
+	defer reports.start(context.WithoutCancel(ctx))()
 	defer startDirectories(context.WithoutCancel(ctx), directories, log)()
-	if err := p.greet(ctx, b, demo, baseURL, self.Name); err != nil {
+	if err := errors.Join(p.greet(ctx, b, demo, baseURL, self.Name), b.logOwners(ctx, log)); err != nil {
 		return err
 	}
-	if err := b.logOwners(ctx, log); err != nil {
-		return err
-	}
-	log.InfoContext(ctx, "listening", "address", public.Addr().String(), "admin_address", admin.Addr().String(),
-		"public_url", baseURL,
-		"database", b.db.Dialect(), "version", programVersion())
-	if len(b.cfg.Webhooks.Allow) > 0 {
-		log.InfoContext(ctx, "webhooks may also be sent to these addresses, over http, too", "webhook_allow",
-			b.cfg.Webhooks.Allow)
-	}
+	b.logStart(ctx, public.Addr(), admin.Addr(), baseURL)
+	secure.report(ctx, log)
+	defer (&reloader{reloads: again, catalogue: b.catalogue, useRoutes: srv.UseRoutes, routes: routes, tls: secure,
+		log: log}).start(ctx)()
 	defer startCanary(ctx, monitor, b.cfg.CanaryInterval)()
 	defer sending.start(ctx, b)()
 	defer bills.start(ctx)()
+	defer chains.start(ctx)()
 	go freeStartup()
 	if err := srv.Run(ctx); err != nil {
 		return err
 	}
 	answered()
 	return nil
+}
+
+// collectors returns the metrics of the backend and more.
+func (b *backend) collectors(more ...[]prometheus.Collector) []prometheus.Collector {
+	return slices.Concat(slices.Concat(more...), b.counts.collectors(), b.failures.collectors(),
+		[]prometheus.Collector{buildInfo(), newPoolMetrics(b.db)})
+}
+
+// logStart logs where the server listens.
+func (b *backend) logStart(ctx context.Context, public, admin net.Addr, baseURL string) {
+	b.log.InfoContext(ctx, "listening", "address", public.String(), "tls", b.cfg.TLS.Cert != "", "admin_address",
+		admin.String(), "public_url", baseURL, "database", b.db.Dialect(), "version", programVersion())
+	if len(b.cfg.Webhooks.Allow) > 0 {
+		b.log.InfoContext(ctx, "webhooks may also be sent to these addresses, over http, too", "webhook_allow",
+			b.cfg.Webhooks.Allow)
+	}
 }
 
 // setUpDemo changes the defaults of settings for a demo.
@@ -200,27 +217,6 @@ func (b *backend) logOwners(ctx context.Context, log *slog.Logger) error {
 		"sign-in with a password is disabled: owners need a passkey, a linked sign-in or a confirmed address at the provider",
 		"owners", owners, "with_passkey_or_link", ready)
 	return nil
-}
-
-// warnOfPlainHTTP warns if other machines can reach the server without TLS.
-func warnOfPlainHTTP(ctx context.Context, log *slog.Logger, baseURL string, listening net.Addr) {
-	u, err := url.Parse(baseURL)
-	if err != nil || u.Scheme != "http" || isLoopback(u.Hostname()) && isLoopback(hostOf(listening)) {
-		return
-	}
-	log.WarnContext(ctx, "clients reach this server over plain http, which shows their credentials to the network; "+
-		"put a proxy with TLS before it and set --public-url to its https:// address", "public_url", baseURL, "address",
-		listening.String())
-}
-
-func isLoopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
-}
-
-func hostOf(address net.Addr) string {
-	host, _, _ := net.SplitHostPort(address.String())
-	return host
 }
 
 // findPorts replaces the addresses of cfg with ones that listen can open, with

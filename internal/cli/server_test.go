@@ -101,11 +101,15 @@ func (s *server) follow(log io.Reader) {
 			Msg     string `json:"msg"`
 			Address string `json:"address"`
 			Admin   string `json:"admin_address"`
+			TLS     bool   `json:"tls"`
 		}
 		s.mu.Lock()
 		s.log.Write(append(lines.Bytes(), '\n'))
 		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "listening" {
 			s.public, s.admin = "http://"+line.Address, "http://"+line.Admin
+			if line.TLS {
+				s.public = "https://" + line.Address
+			}
 		}
 		s.mu.Unlock()
 	}

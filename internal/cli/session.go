@@ -27,7 +27,7 @@ func (p sessionCommands) create() *cobra.Command {
 		Use: "create --email E", Short: "Start a session of a user and print its token", Args: cobra.NoArgs,
 		Example: "  TOKEN=$(latchkey session create --email owner@acme.example)",
 	}
-	c.Flags().StringVar(&email, "email", "", "the user's e-mail address")
+	c.Flags().StringVar(&email, "email", "", "the user's email address")
 	c.Flags().StringVar(&accountID, "account", "", "the account's UUID; required if the user is in several")
 	c.Flags().StringVar(&ttl, "ttl", user.DefaultSessionTTL.String(), "how long the session lasts, 1m to 30d")
 	must(c.MarkFlagRequired("email"))
@@ -36,7 +36,7 @@ func (p sessionCommands) create() *cobra.Command {
 		var in inputs
 		req := user.SessionRequest{Email: email, TTL: in.duration("--ttl", ttl)}
 		if strings.TrimSpace(email) == "" {
-			in.wrong("--email", "must be an e-mail address.")
+			in.wrong("--email", "must be an email address.")
 		}
 		if c.Flags().Changed("account") {
 			req.AccountID = in.id("--account", accountID)
@@ -132,7 +132,7 @@ type sessionFilter struct {
 
 func newSessionFilter(p *program, c *cobra.Command) *sessionFilter {
 	f := &sessionFilter{program: p}
-	c.Flags().StringVar(&f.email, "email", "", "the user's e-mail address")
+	c.Flags().StringVar(&f.email, "email", "", "the user's email address")
 	c.Flags().StringVar(&f.accountID, "account", "", "the account's UUID (default: all accounts)")
 	offer(c, config.Storage)
 	return f
@@ -144,7 +144,7 @@ func (f *sessionFilter) act(c *cobra.Command, ids []string,
 	var in inputs
 	filter := user.SessionFilter{Email: f.email}
 	if c.Flags().Changed("email") && strings.TrimSpace(f.email) == "" {
-		in.wrong("--email", "must be an e-mail address.")
+		in.wrong("--email", "must be an email address.")
 	}
 	if c.Flags().Changed("account") {
 		filter.AccountID = in.id("--account", f.accountID)

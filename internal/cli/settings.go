@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"latchkey/internal/chain/stream"
 	"latchkey/internal/config"
 	"latchkey/internal/fault"
 	"latchkey/internal/token"
@@ -84,6 +85,14 @@ func fileFaults(cfg config.Config, needs config.Needs, serving bool) fault.List 
 	faults := fault.List(fault.Flatten(err))
 	if serving {
 		_, err := readRoutes(cfg.Routes, catalogue)
+		faults = append(faults, fault.Flatten(err)...)
+		_, err = readTLS(cfg)
+		faults = append(faults, fault.Flatten(err)...)
+		if _, err = stream.Authorities(cfg.AuditStream.CA); err != nil {
+			err = cannotRead(config.Called("audit-stream"), cfg.AuditStream.CA, err)
+			faults = append(faults, fault.Flatten(err)...)
+		}
+		_, err = readLeakKeys(cfg.Leaks.Keys)
 		faults = append(faults, fault.Flatten(err)...)
 	}
 	if err := checkDatabaseFile(cfg, needs); err != nil {

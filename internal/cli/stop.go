@@ -6,19 +6,28 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
 )
 
-// stoppable returns a context that ends at the first SIGTERM, SIGINT or SIGHUP.
+// stopSignals stop every command that can be stopped.
+var stopSignals = []os.Signal{syscall.SIGTERM, syscall.SIGINT}
+
+// stoppable returns a context that ends at the first SIGTERM, SIGINT or SIGHUP,
+// as stopsAt says.
+func stoppable(ctx context.Context) (stopping context.Context, release func()) {
+	if signal.Ignored(syscall.SIGHUP) { // nohup(1) ignores it
+		return stopsAt(ctx, stopSignals...)
+	}
+	return stopsAt(ctx, append(slices.Clone(stopSignals), syscall.SIGHUP)...)
+}
+
+// stopsAt returns a context that ends at the first of the signals.
 // From one second later another signal terminates the program immediately.
 // Within that second it is ignored, because timeout(1) sends its signal twice.
-func stoppable(ctx context.Context) (stopping context.Context, release func()) {
-	signals := []os.Signal{syscall.SIGTERM, syscall.SIGINT}
-	if !signal.Ignored(syscall.SIGHUP) { // nohup(1) ignores it
-		signals = append(signals, syscall.SIGHUP)
-	}
+func stopsAt(ctx context.Context, signals ...os.Signal) (stopping context.Context, release func()) {
 	stopping, release = signal.NotifyContext(ctx, signals...)
 	context.AfterFunc(stopping, func() { time.AfterFunc(time.Second, release) })
 	return stopping, release

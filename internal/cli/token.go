@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -241,23 +240,19 @@ func (t *tokenCommand) rotate(ctx context.Context, b *backend, by *auth.Principa
 }
 
 func (p tokenCommands) revoke() *cobra.Command {
-	var reason string
-	var issued bool
 	c := &cobra.Command{
-		Use: "revoke ID… --account UUID", Short: "Revoke API tokens immediately, all or none",
+		Use:        "revoke ID… --account UUID | --from FILE --account UUID | --all-active-since TIME",
 		SuggestFor: []string{"delete", "remove"},
-		Args:       takes("ID", 1, math.MaxInt),
+		Short:      "Revoke API tokens immediately: the named ones, all or none, or those of a list or a time",
+		Long: "Revoke API tokens immediately: the named ones, all or none. " +
+			"With --from, those of a file with one ID a line; IDs that are not in the account are reported and ignored. " +
+			"With --all-active-since, every API token that exists since TIME or longer and is active, of all accounts or one. " +
+			"Use that after a restore, with the time of the restore, if tokens may have been revoked, restricted or rotated " +
+			"between the backup and the restore, since they work again. If a log of those revocations exists, revoke from that list instead.",
+		Example: "  latchkey token revoke --all-active-since 2026-11-30T09:30:00Z --sessions --dry-run",
 	}
-	t := newTokenCommand(p.program, c, 0)
-	c.Flags().StringVar(&reason, "reason", "", "the reason, for the audit log")
-	c.Flags().BoolVar(&issued, "issued", false, "also revoke the API tokens that these issued, at every depth")
-	c.RunE = p.runs(func(c *cobra.Command, args []string) error {
-		req := token.RevokeRequest{Reason: reason, Issued: issued}
-		for _, text := range args {
-			req.IDs = append(req.IDs, t.in.tokenID(text))
-		}
-		return t.act(c, func(b *backend, by *auth.Principal) error { return t.revoke(c.Context(), b, by, req) })
-	})
+	r := newRevokeFlags(p.program, c)
+	c.RunE = p.runs(r.run)
 	return c
 }
 

@@ -97,7 +97,7 @@ func (p userCommands) deprovision() *cobra.Command {
 		"revoke the API tokens that they may know, or keep them with =false; by default the account's off-boarding policy decides")
 	c.RunE = p.runs(func(c *cobra.Command, emails []string) error {
 		if (len(emails) > 0) == c.Flags().Changed("file") {
-			r.in.wrong("--file", "give either --file or e-mail addresses.")
+			r.in.wrong("--file", "give either --file or email addresses.")
 		}
 		return r.act(c, emails, func(ctx context.Context, j *run.Job, from run.Source) error {
 			leave := run.Leave{DryRun: r.dryRun}

@@ -20,13 +20,13 @@ func (p userCommands) resetFactors() *cobra.Command {
 			"end those with \"latchkey session end --email E\".",
 		Example: "  latchkey user reset-factors --email owner@acme.example",
 	}
-	c.Flags().StringVar(&email, "email", "", "the user's e-mail address")
+	c.Flags().StringVar(&email, "email", "", "the user's email address")
 	must(c.MarkFlagRequired("email"))
 	offer(c, config.Storage)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
 		var in inputs
 		if strings.TrimSpace(email) == "" {
-			in.wrong("--email", "must be an e-mail address.")
+			in.wrong("--email", "must be an email address.")
 			return in.faults.Err()
 		}
 		return p.withBackend(c, config.Needs{Keys: true}, func(b *backend) error {

@@ -37,7 +37,7 @@ func (p userCommands) list() *cobra.Command {
 	c.Flags().StringVar(&l.accountID, "account", "", "the account's UUID")
 	c.Flags().StringVar(&l.store, "store", "", "only users of the store with this hash")
 	c.Flags().StringVar(&l.search, "search", "",
-		"only users whose e-mail address or name contains this text of 2 to 100 characters")
+		"only users whose email address or name contains this text of 2 to 100 characters")
 	c.Flags().StringVar(&l.updatedAfter, "updated-after", "",
 		"only users changed after this time, such as 2027-01-31T00:00:00Z")
 	c.Flags().BoolVar(&l.withoutStores, "without-stores", false, "only users without a store")

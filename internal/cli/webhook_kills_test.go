@@ -144,12 +144,12 @@ func startCrashing(t *testing.T, url string, servers int) *crashingFleet {
 		// A lease does not name its server, so that the test has to note whose it is.
 		dbtest.Exec(t, url, "", `CREATE TABLE lease_owners (token uuid PRIMARY KEY, server text NOT NULL);
 			CREATE FUNCTION note_lease() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-				INSERT INTO lease_owners VALUES (NEW.lease_token,
+				INSERT INTO lease_owners VALUES (NEW.token,
 					current_setting('application_name')) ON CONFLICT DO NOTHING;
 				RETURN NULL;
 			END $$;
-			CREATE TRIGGER note_lease AFTER UPDATE OF lease_token ON deliveries FOR EACH ROW
-				WHEN (NEW.lease_token IS NOT NULL) EXECUTE FUNCTION note_lease()`)
+			CREATE TRIGGER note_lease AFTER INSERT OR UPDATE OF token ON webhook_leases FOR EACH ROW
+				EXECUTE FUNCTION note_lease()`)
 	}
 	first, session := demo(t, r.env)
 	r.session = session
@@ -193,7 +193,7 @@ func (r *crashingFleet) kill(t *testing.T, i int) {
 	r.dead = append(r.dead, deadServer{r.names[i], time.Now()})
 	if strings.HasPrefix(r.url, "sqlite:") {
 		r.receiver.awaitSent()
-		dbtest.Exec(t, r.url, `UPDATE deliveries SET lease_until = 0, next_at = 0 WHERE lease_token IS NOT NULL`, "")
+		dbtest.Exec(t, r.url, `UPDATE webhook_leases SET until_at = 0`, "")
 	}
 	r.launch(t, i)
 }
@@ -232,7 +232,7 @@ func (r *crashingFleet) revive(t *testing.T) {
 // so long ago that their requests have arrived.
 func (r *crashingFleet) speedUp(t *testing.T) {
 	t.Helper()
-	const retries = `UPDATE deliveries SET next_at = PAST WHERE state = 'PENDING' AND lease_token IS NULL;`
+	const retries = `UPDATE deliveries SET next_at = PAST WHERE state = 'PENDING';`
 	var names []string
 	for _, d := range r.dead {
 		if time.Since(d.at) > time.Second {
@@ -243,7 +243,7 @@ func (r *crashingFleet) speedUp(t *testing.T) {
 	r.dead = slices.DeleteFunc(r.dead, func(d deadServer) bool { return time.Since(d.at) > time.Minute })
 	leases := ""
 	if len(names) > 0 {
-		leases = `UPDATE deliveries SET lease_until = PAST, next_at = PAST WHERE lease_token IN
+		leases = `UPDATE webhook_leases SET until_at = PAST WHERE token IN
 			(SELECT token FROM lease_owners WHERE server IN (` + strings.Join(names, ",") + `));`
 	}
 	r.receiver.awaitSent()

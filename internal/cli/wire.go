@@ -29,6 +29,7 @@ import (
 	"latchkey/internal/manifest/setup"
 	"latchkey/internal/membership"
 	"latchkey/internal/panel"
+	"latchkey/internal/regularfile"
 	"latchkey/internal/scope"
 	"latchkey/internal/secret"
 	"latchkey/internal/signin"
@@ -85,6 +86,7 @@ func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.
 	if err != nil {
 		return nil, err
 	}
+	catalogue = catalogue.Copy() // a reload replaces the content
 	b, err := openDatabase(ctx, cfg, needs, log)
 	if err != nil {
 		return nil, err
@@ -276,6 +278,12 @@ func checkDatabaseFile(cfg config.Config, needs config.Needs) error {
 			On(config.Called("database"))
 	case !embedded || file == "" || !missing(file):
 		return nil
+	case needs.Restores && !exists(cfg.KeyFile):
+		return fault.Errorf(fault.Invalid,
+			"There is no key file at %s. Restore that of the backup first, or set --key-file: no token works without it.", cfg.KeyFile).
+			On(config.Called("key-file"))
+	case needs.Restores:
+		return nil
 	case !needs.Creates:
 		return fault.Errorf(fault.Invalid,
 			"There is no database at %s. Pass the server's database with --database or LATCHKEY_DATABASE_URL. \"latchkey serve\", \"latchkey migrate\" and \"latchkey apply\" create one; other commands and dry runs do not.", file).
@@ -373,7 +381,7 @@ func readRoutes(path string, catalogue *scope.Catalogue) (*routes.Table, error) 
 
 // readFile parses a file that a setting names.
 func readFile[T any](setting, path string, parse func(io.Reader) (*T, error)) (*T, error) {
-	file, err := os.Open(path)
+	file, _, err := regularfile.Open(path)
 	if err != nil {
 		return nil, cannotRead(setting, path, err)
 	}

@@ -1,0 +1,221 @@
+package cli_test
+
+import (
+	"crypto/tls"
+	"encoding/json"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"latchkey/internal/test/certs"
+	"latchkey/internal/test/check"
+	dbtest "latchkey/internal/test/db"
+)
+
+// auditReport is the JSON output of audit verify.
+type auditReport struct {
+	Findings []struct {
+		AccountID, EventID *string
+		Kind               string
+	}
+	Accounts, Events int
+	Complete         bool
+}
+
+// awaitSealed waits until a server has sealed all events, as the metric says.
+func awaitSealed(t *testing.T, s *server) {
+	t.Helper()
+	awaitText(t, s.admin+"/metrics", `\nlatchkey_audit_unsealed_seconds 0\n`)
+}
+
+// verifyAudit runs audit verify and returns its output.
+func verifyAudit(t *testing.T, env map[string]string, status int, args ...string) (v auditReport) {
+	t.Helper()
+	out, errs, code := attempt(t, env, append([]string{"audit", "verify", "--output", "json"}, args...)...)
+	check.Equal(t, code, status, "the exit status: %s", errs)
+	if err := json.Unmarshal([]byte(out), &v); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return v
+}
+
+// A server seals all events. The commands verify, export and print the chains, and find what was changed.
+func TestAuditCommands(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		env := environment(t, url)
+		began := time.Now().UTC().Add(-time.Minute).Format(time.RFC3339)
+		s, session := demo(t, env)
+		id := s.issueAndRevoke(t, session, "Sealed")
+		awaitSealed(t, s)
+		v := verifyAudit(t, env, 0)
+		if v.Accounts < 1 || v.Events < 5 || !v.Complete || len(v.Findings) != 0 {
+			t.Errorf("got %+v, want events and no findings", v)
+		}
+		head := run(t, env, "audit", "head", "--account", acmeID)
+		if !regexp.MustCompile(`^\{"accountId":"` + acmeID + `","number":\d+,"hash":"[0-9a-f]{64}","sealedAt":"20[^"]+Z"\}\n$`).
+			MatchString(head) {
+			t.Errorf("audit head: got %s, want one line", head)
+		}
+		lines := run(t, env, "audit", "export", "--since", began)
+		check.Equal(t, strings.Count(lines, "\n"), v.Events, "the number of exported events")
+		pattern := `(?s)"action":"api_token.created".*` + id + `.*"action":"api_token.revoked".*` + id
+		if !regexp.MustCompile(pattern).MatchString(lines) || !strings.Contains(lines, `"action":"session.started"`) {
+			t.Errorf("audit export: got %s, want it to match %s, and an event without a type", lines, pattern)
+		}
+		none := run(t, env, "audit", "export", "--since", "2100-01-01T00:00:00Z", "--account", acmeID)
+		check.Equal(t, none, "", "the events of a later time")
+
+		const change = "UPDATE audit_events SET actor_name = 'Another' WHERE action = 'api_token.revoked'"
+		dbtest.Exec(t, url, change, change)
+		v = verifyAudit(t, env, 5, "--account", acmeID)
+		if len(v.Findings) != 1 || v.Findings[0].Kind != "changed" || v.Findings[0].EventID == nil {
+			t.Errorf("findings: got %+v, want that one event was changed", v.Findings)
+		}
+		out, errs, code := attempt(t, env, "audit", "verify")
+		if code != 5 || !strings.HasPrefix(out, "changed: account "+acmeID+", number ") ||
+			!strings.Contains(errs, "findings: 1") {
+			t.Errorf("got status %d, %s%s, want 5 and the event", code, out, errs)
+		}
+	})
+}
+
+// Two servers that are killed while they seal leave nothing half-done.
+func TestSealersAreKilled(t *testing.T) {
+	const rounds = 6
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		env := environment(t, url)
+		first, session := demo(t, env)
+		for range rounds {
+			second := serve(t, env)
+			for range 10 {
+				first.issueAndRevoke(t, session, "Killed")
+			}
+			second.kill()
+		}
+		awaitSealed(t, first)
+		if v := verifyAudit(t, env, 0); v.Events < 20*rounds {
+			t.Errorf("got %+v, want %d events", v, 20*rounds)
+		}
+	})
+}
+
+var idInLine = regexp.MustCompile(`(?m)^(?:.* - )?\{"accountId":"[^"]+","id":"([^"]+)"`)
+
+// eventIDs returns the IDs of the events in lines of JSON, without the repetitions after a restart.
+func eventIDs(text string) (ids []string) {
+	for _, found := range idInLine.FindAllStringSubmatch(text, -1) {
+		if !slices.Contains(ids, found[1]) {
+			ids = append(ids, found[1])
+		}
+	}
+	return ids
+}
+
+// checkStreamed fails the test unless the text has the last events of an export, at least the number, in the same
+// order. A stream begins with the events that are sealed after it was configured.
+func checkStreamed(t *testing.T, env map[string]string, least int, text func() string) {
+	t.Helper()
+	all := eventIDs(run(t, env, "audit", "export", "--since", "2020-01-01T00:00:00Z"))
+	var got []string
+	for range 600 {
+		got = eventIDs(text())
+		if len(got) > 0 && got[len(got)-1] == all[len(all)-1] {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if len(got) < least || len(got) > len(all) {
+		t.Fatalf("got %d events, want %d to %d", len(got), least, len(all))
+	}
+	check.Equal(t, strings.Join(got, "\n"), strings.Join(all[len(all)-len(got):], "\n"), "the streamed events")
+}
+
+// A server streams all events to a file, which can be renamed, and continues after it was killed.
+func TestAuditStreamToFile(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		env := environment(t, url)
+		path := filepath.Join(t.TempDir(), "audit.log")
+		env["LATCHKEY_AUDIT_STREAM"], env["LATCHKEY_REPLICA_NAME"] = "file:"+path, "one"
+		s, session := demo(t, env)
+		for range 3 {
+			s.issueAndRevoke(t, session, "Streamed")
+		}
+		s.kill()
+		s = serve(t, env)
+		s.issueAndRevoke(t, session, "Streamed")
+		awaitText(t, s.admin+"/metrics", `\nlatchkey_audit_stream_sent_total [1-9]`)
+		if err := os.Rename(path, path+".1"); err != nil {
+			t.Fatal(err)
+		}
+		s.issueAndRevoke(t, session, "Streamed")
+		awaitSealed(t, s)
+		checkStreamed(t, env, 10, func() string {
+			old, _ := os.ReadFile(path + ".1")
+			now, _ := os.ReadFile(path) // it is created later
+			return string(old) + string(now)
+		})
+	})
+}
+
+// A server streams all events to a syslog receiver over TLS, which is away at first.
+func TestAuditStreamToSyslog(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		env := environment(t, url)
+		free, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := free.Addr().String()
+		free.Close()
+		authority := certs.NewAuthority(t, "Syslog")
+		ca := certs.Write(t, t.TempDir(), "ca.pem", authority.PEM)
+		env["LATCHKEY_AUDIT_STREAM"] = "syslog+tls://" + address + "?ca=" + ca
+		s, session := demo(t, env)
+		s.issueAndRevoke(t, session, "Streamed")
+		issued := authority.Issue(t, certs.Options{})
+		pair, err := tls.X509KeyPair(issued.Cert, issued.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener, err := tls.Listen("tcp", address, &tls.Config{Certificates: []tls.Certificate{pair}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { listener.Close() })
+		var mu sync.Mutex
+		var text strings.Builder
+		go func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				t.Cleanup(func() { conn.Close() })
+				go func() {
+					from := make([]byte, 64<<10)
+					for {
+						n, err := conn.Read(from)
+						mu.Lock()
+						text.Write(from[:n])
+						mu.Unlock()
+						if err != nil {
+							return
+						}
+					}
+				}()
+			}
+		}()
+		awaitSealed(t, s)
+		checkStreamed(t, env, 2, func() string {
+			mu.Lock()
+			defer mu.Unlock()
+			return regexp.MustCompile(`\d+ <109>1`).ReplaceAllString(text.String(), "\n<109>1")
+		})
+	})
+}
