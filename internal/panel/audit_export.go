@@ -2,10 +2,13 @@ package panel
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/google/uuid"
 
 	"latchkey/internal/access"
 	"latchkey/internal/audit"
@@ -21,9 +24,7 @@ const (
 	exportStep = 30 * time.Second
 )
 
-// export streams all events that match the filter as CSV. The file has no size limit, so each step has a time
-// limit instead of the whole request. If a step fails, the response is aborted so that the browser does not take it
-// for a complete file.
+// export streams all events that match the filter as CSV.
 func (h *auditHandler) export(q *request) error {
 	if err := mayReadAudit(q); err != nil {
 		return err
@@ -36,19 +37,54 @@ func (h *auditHandler) export(q *request) error {
 	if f.Refused() {
 		return fault.List(f.faults).Err()
 	}
-	first, err := h.read(q, filter, paging.Window{Size: exportSize})
+	read := func(after *uuid.UUID) ([]audit.Event, *uuid.UUID, error) {
+		page, err := h.read(q, filter, paging.Window{Size: exportSize, After: after})
+		if err != nil {
+			return nil, nil, err
+		}
+		events := make([]audit.Event, len(page.Items))
+		for i, item := range page.Items {
+			events[i] = item.Node
+		}
+		if !page.HasNext || len(page.Items) == 0 {
+			return events, nil, nil
+		}
+		return events, &page.Items[len(page.Items)-1].Key, nil
+	}
+	begin := func(to io.Writer) func([]audit.Event) error { return export.NewEventWriter(to).Write }
+	return streamCSV(q, h.log, "audit", "an export of the audit log was aborted", begin, read)
+}
+
+// streamCSV answers with a CSV file of pages. read returns the page after an item, the first one for nil, and its last
+// item if more follow. begin returns the function that writes a page. The file has no size limit, so each step has a
+// time limit instead of the whole request. If a step fails, aborted is logged and the response is aborted, so that the
+// browser does not take it for a complete file.
+func streamCSV[T any](q *request, log *slog.Logger, name, aborted string, begin func(io.Writer) func([]T) error,
+	read func(after *uuid.UUID) ([]T, *uuid.UUID, error)) error {
+	page, last, err := read(nil)
 	if err != nil {
 		return err
 	}
 	q.w.Header().Set("Content-Type", "text/csv; charset=utf-8; header=present")
 	q.w.Header().Set("Content-Disposition",
-		"attachment; filename="+url.PathEscape("audit-"+q.now.Timestamp().Format("2006-01-02")+".csv"))
-	if err := h.write(q, filter, first); err != nil {
-		h.log.LogAttrs(q.r.Context(), slog.LevelWarn, "an export of the audit log was aborted",
-			slog.String("request_id", q.origin.RequestID), slog.Any("error", err))
-		panic(http.ErrAbortHandler)
+		"attachment; filename="+url.PathEscape(name+"-"+q.now.Timestamp().Format("2006-01-02")+".csv"))
+	write, control := begin(q.w), http.NewResponseController(q.w)
+	for {
+		if err = control.SetWriteDeadline(q.now().Add(exportStep)); err == nil {
+			err = write(page)
+		}
+		if err == nil && last == nil {
+			return nil
+		}
+		if err == nil {
+			page, last, err = read(last)
+		}
+		if err != nil {
+			log.LogAttrs(q.r.Context(), slog.LevelWarn, aborted,
+				slog.String("request_id", q.origin.RequestID), slog.Any("error", err))
+			panic(http.ErrAbortHandler)
+		}
 	}
-	return nil
 }
 
 // read reads one page of events with its own time limit, because the request's may have passed. A client that
@@ -67,28 +103,4 @@ func (h *auditHandler) read(q *request, filter audit.Filter, w paging.Window) (p
 		return paging.Page[audit.Event]{}, err
 	}
 	return h.events.Events(ctx, q.by.AccountID, filter, w)
-}
-
-func (h *auditHandler) write(q *request, filter audit.Filter, p paging.Page[audit.Event]) error {
-	out, control := export.NewEventWriter(q.w), http.NewResponseController(q.w)
-	for {
-		events := make([]audit.Event, len(p.Items))
-		for i, item := range p.Items {
-			events[i] = item.Node
-		}
-		if err := control.SetWriteDeadline(q.now().Add(exportStep)); err != nil {
-			return err
-		}
-		if err := out.Write(events); err != nil {
-			return err
-		}
-		if !p.HasNext || len(p.Items) == 0 {
-			return nil
-		}
-		last := p.Items[len(p.Items)-1].Key
-		var err error
-		if p, err = h.read(q, filter, paging.Window{Size: exportSize, After: &last}); err != nil {
-			return err
-		}
-	}
 }

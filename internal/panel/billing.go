@@ -31,10 +31,15 @@ type shownCharge struct {
 	// About says which app charges which store, and Partner whose app it is. They are empty if the page says so
 	// elsewhere.
 	About, Partner string
+	// App is the app that charges. The partner sees the Customer, which is the account that is charged, and the Hash of
+	// its store; the customer sees the name of the Store.
+	App, Customer, Hash, Store string
+	// Subscription is the address of the subscription's page, for the customer.
+	Subscription string
 }
 
 var chargeLooks = map[billing.ChargeStatus]string{
-	billing.ChargePending: "warn", billing.ChargeInvoiced: "good", billing.ChargeDeleted: "bad",
+	billing.ChargePending: "", billing.ChargeInvoiced: "good", billing.ChargeDeleted: "bad",
 }
 
 // describeCharge returns a charge as pages show it.
@@ -48,7 +53,7 @@ func describeCharge(q *request, c billing.Charge) shownCharge {
 }
 
 // describeCharges returns charges as pages show them, with the app and the store of each. A partner sees the name of
-// the merchant, and a merchant the name of the partner.
+// the merchant and the hash of the store, and a merchant the names of the partner and the store.
 func describeCharges(q *request, service *billing.Service, charges []billing.Charge,
 	asPartner bool) ([]shownCharge, error) {
 	about, err := chargedFor(q, service, charges)
@@ -63,8 +68,10 @@ func describeCharges(q *request, service *billing.Service, charges []billing.Cha
 		switch {
 		case !known:
 		case asPartner:
-			shown[i].About = q.text("billing.charged_to", "app", s.App, "merchant", s.Merchant, "hash", s.hash)
+			shown[i].Customer, shown[i].Hash, shown[i].App = s.Merchant, s.hash, s.App
 		default:
+			shown[i].App, shown[i].Store = s.App, s.Store
+			shown[i].Subscription = q.address(subscriptionsPath + "/" + c.SubscriptionID.String())
 			shown[i].About = q.text("billing.charged_by", "app", s.App, "partner", s.Partner, "store", s.Store)
 		}
 	}
@@ -116,11 +123,16 @@ func namesOf(q *request, service *billing.Service,
 	return service.Names(q.r.Context(), q.by, subjects)
 }
 
-// spanText returns a period in words. Its end is the last day, since people count whole days.
+// spanText returns a period in words, with the year once if it is the same. Its end is the last day, since readers
+// count whole days.
 func spanText(q *request, s billing.Span) string {
-	first, last := dayText(s.Start), dayText(s.End.Add(-time.Second))
-	if first == last {
+	start, end := s.Start.UTC(), s.End.Add(-time.Second).UTC()
+	first, last := dayText(start), dayText(end)
+	switch {
+	case first == last:
 		return first
+	case start.Year() == end.Year():
+		first = start.Format("2\u00a0Jan")
 	}
 	return q.text("billing.span", "first", first, "last", last)
 }

@@ -16,7 +16,7 @@ import (
 	"latchkey/internal/test/check"
 )
 
-// onPaper shows pages as they are printed, in a browser that prefers dark mode, and returns the page as a PDF on A4.
+// onPaper shows pages in print, in a browser that prefers dark mode, and returns the page as a PDF on A4.
 func (b *browser) onPaper() []byte {
 	b.t.Helper()
 	var pdf []byte

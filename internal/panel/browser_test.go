@@ -9,7 +9,7 @@ package panel_test
 //		b.open("/accounts")                    // a path of the server
 //		b.follow("Acme Retail Member Current")  // a link or button that loads a page
 //		b.fill("Email address", "a@b.example") // a field by its label
-//		b.check("Orders: read")           // a check box or radio button
+//		b.check("Orders: read-only")           // a check box or radio button
 //		b.choose("Expires", "In 90 days")      // an option of a select
 //		b.click("Copy the client ID")          // a button that loads no page
 //		b.see("Copied")                        // waits until the page says so

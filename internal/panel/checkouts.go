@@ -14,11 +14,16 @@ import (
 
 	"latchkey/internal/billing"
 	"latchkey/internal/fault"
+	"latchkey/internal/paging"
 	"latchkey/internal/user"
 )
 
-// checkoutPattern is the pattern of the page to approve a checkout. billing.Checkout.Path makes its addresses.
-const checkoutPattern = accountPattern + "/checkouts/{checkout}"
+// checkoutsPath begins the paths of the pages to approve checkouts, below the account's, and checkoutPattern is their
+// pattern. billing.Checkout.Path makes their addresses.
+const (
+	checkoutsPath   = "/checkouts"
+	checkoutPattern = accountPattern + checkoutsPath + "/{checkout}"
+)
 
 // checkoutHandler serves the page on which the owner of stores approves or declines what an app asks for.
 type checkoutHandler struct {
@@ -38,8 +43,8 @@ func (h *checkoutHandler) routes() []route {
 type checkoutPage struct {
 	billing.Review
 
-	// State is a part of message keys, and Badge its look. Form is a part of the heading's key: whether there is a new
-	// subscription among the items, or only changes.
+	// State is a part of message keys, and Badge its look. Form is a part of the heading's key: whether the items are
+	// new subscriptions, changes, or both.
 	State, Badge, Form string
 	// Partner is the account that charges.
 	Partner, Address string
@@ -48,6 +53,8 @@ type checkoutPage struct {
 	// whether the sum is negative, in the merchant's favor.
 	Total, Today billing.Money
 	Credit       bool
+	// Then says what is charged later, if there are several items.
+	Then []string
 	// Billed reports whether the approval charges or credits anything. Only is the charge if there is a single one:
 	// the total stands for it.
 	Billed bool
@@ -58,6 +65,8 @@ type checkoutPage struct {
 	ReviewedAt, Digest string
 	// RedirectURL is where the browser goes after the approval, and Host its host.
 	RedirectURL, Host string
+	// Site is the address of the app's site, for a request that was not approved.
+	Site string
 	// Owners can answer, if the visitor cannot.
 	Owners []contact
 	// Blocked reports whether an item can no longer be approved.
@@ -68,7 +77,18 @@ type checkoutPage struct {
 	Subscriptions string
 }
 
-var checkoutLooks = map[string]string{"approved": "good", "declined": "bad", "expired": "warn"}
+// Many returns a part of the keys of messages that depend on the number of items.
+func (p checkoutPage) Many() string {
+	switch len(p.Shown) {
+	case 1:
+		return "single"
+	case 2:
+		return "both"
+	}
+	return "all"
+}
+
+var checkoutLooks = map[string]string{"approved": "good", "declined": "", "expired": "warn"}
 
 // shownItem is an item of a checkout as the page shows it.
 type shownItem struct {
@@ -84,6 +104,12 @@ type shownItem struct {
 	// Lines are what the approval charges, and Sum is their sum.
 	Lines []shownCharge
 	Sum   billing.Money
+	// SameCap reports whether the change leaves the cap unchanged.
+	SameCap bool
+	// Same is another active subscription of the store to the app, nil if there is none. The approval adds one.
+	Same *shownSubscription
+	// SameChanges reports whether another item of the checkout changes that one.
+	SameChanges bool
 	// Problem is why it can no longer be approved.
 	Problem string
 	// Address is that of the subscription, empty if there is none yet.
@@ -148,15 +174,31 @@ func (h *checkoutHandler) show(q *request, status int, found billing.Review, lat
 		RedirectURL: c.Items[0].RedirectURL, Host: hostOf(c.Items[0].RedirectURL), Late: late, Outdated: outdated,
 		Subscriptions: q.address(subscriptionsPath), Total: billing.Money{Currency: billing.Currency},
 	}
-	if !slices.ContainsFunc(found.Items, func(item billing.ReviewedItem) bool { return item.Before == nil }) {
+	isNew := func(item billing.ReviewedItem) bool { return !item.Changes }
+	if added := slices.ContainsFunc(found.Items, isNew); !added {
 		shown.Form = "change"
+	} else if slices.ContainsFunc(found.Items, func(item billing.ReviewedItem) bool { return item.Changes }) {
+		shown.Form = "mixed"
 	}
 	for _, item := range found.Items {
 		one := describeItem(q, item)
+		if shown.State == "open" && isNew(item) {
+			var err error
+			if one.Same, err = h.same(q, c, item); err != nil {
+				return err
+			}
+			changes := func(other billing.ReviewedItem) bool {
+				return other.Before != nil && other.Before.ID == one.Same.ID
+			}
+			one.SameChanges = one.Same != nil && slices.ContainsFunc(found.Items, changes)
+		}
 		shown.Shown = append(shown.Shown, one)
 		shown.Partner, shown.Blocked = item.Partner, shown.Blocked || one.Problem != ""
 		shown.Total = shown.Total.Plus(one.Sum.Minor)
 		shown.Billed = shown.Billed || len(one.Lines) > 0
+	}
+	if len(shown.Shown) > 1 && !shown.Blocked {
+		shown.Then = thenCharged(q, shown.Shown)
 	}
 	if only := shown.Shown[0]; len(shown.Shown) == 1 && len(only.Lines) == 1 {
 		shown.Only = &only.Lines[0]
@@ -169,6 +211,9 @@ func (h *checkoutHandler) show(q *request, status int, found billing.Review, lat
 		was != shown.Total.Minor {
 		shown.Was = &billing.Money{Minor: was, Currency: shown.Total.Currency}
 	}
+	if at, err := url.Parse(shown.RedirectURL); err == nil && shown.Host != "" {
+		shown.Site = (&url.URL{Scheme: at.Scheme, Host: at.Host, Path: "/"}).String()
+	}
 	if !found.MayAnswer {
 		var err error
 		if shown.Owners, err = h.owners(q, found); err != nil {
@@ -179,6 +224,21 @@ func (h *checkoutHandler) show(q *request, status int, found billing.Review, lat
 		allowRedirect(q.w.Header(), shown.RedirectURL)
 	}
 	return checkoutTemplate.show(q, status, shown)
+}
+
+// thenCharged says what items charge after the approval, the earliest first.
+func thenCharged(q *request, items []shownItem) (texts []string) {
+	due := slices.DeleteFunc(slices.Clone(items), func(item shownItem) bool { return item.Next == nil })
+	slices.SortStableFunc(due, func(a, b shownItem) int { return a.Next.DueAt.Compare(b.Next.DueAt) })
+	for _, item := range due {
+		pairs := []any{"amount", item.Next.Amount, "day", dayText(item.Next.DueAt), "every", item.Every}
+		if item.Interval == billing.Once {
+			texts = append(texts, q.text("checkouts.on_day", pairs[:4]...))
+		} else {
+			texts = append(texts, q.text("checkouts.sum.then_each", pairs...))
+		}
+	}
+	return texts
 }
 
 // stateOf returns the state of a checkout as a part of message keys.
@@ -195,12 +255,21 @@ func describeItem(q *request, item billing.ReviewedItem) shownItem {
 	if item.Before != nil {
 		before := describeTerm(q, item.Before.Term())
 		shown.Before, shown.Withdraws = &before, item.Before.CancelledAt
+		shown.SameCap = item.Cap == nil || before.Cap != nil && *before.Cap == *shown.Cap
 		if item.Cap == nil {
 			shown.Cap = before.Cap
 		}
 	}
 	for _, charge := range item.Charges {
-		shown.Lines = append(shown.Lines, describeCharge(q, charge))
+		line := describeCharge(q, charge)
+		// What is left of the period has one name for both prices, unless the plan has another.
+		switch {
+		case shown.Before != nil && charge.Kind == billing.Credit:
+			line.Description = q.text("checkouts.at_price", "line", charge.Description, "price", shown.Before.Price)
+		case charge.Kind == billing.Proration:
+			line.Description = q.text("checkouts.at_price", "line", charge.Description, "price", item.Price)
+		}
+		shown.Lines = append(shown.Lines, line)
 		shown.Sum = shown.Sum.Plus(charge.Amount.Minor)
 	}
 	if item.Problem != nil {
@@ -212,6 +281,21 @@ func describeItem(q *request, item billing.ReviewedItem) shownItem {
 	return shown
 }
 
+// same returns an active subscription of the item's store to its app, nil if there is none.
+func (h *checkoutHandler) same(q *request, c billing.Checkout, item billing.ReviewedItem) (*shownSubscription, error) {
+	one := 1
+	found, err := h.billing.Subscriptions(q.r.Context(), q.by, billing.SubscriptionFilter{AppID: &item.AppID,
+		StoreID: &item.StoreID, Status: billing.Active, As: billing.Side{Merchant: true}}, paging.Request{First: &one})
+	if err != nil || len(found.Items) == 0 || found.Items[0].Node.MerchantID != c.MerchantID {
+		return nil, err
+	}
+	shown, err := describeSubscriptions(q, h.billing, []billing.Subscription{found.Items[0].Node})
+	if err != nil {
+		return nil, err
+	}
+	return &shown[0], nil
+}
+
 // owners returns the owners of the stores of the items.
 func (h *checkoutHandler) owners(q *request, found billing.Review) ([]contact, error) {
 	var ids []uuid.UUID
@@ -220,7 +304,12 @@ func (h *checkoutHandler) owners(q *request, found billing.Review) ([]contact, e
 			ids = append(ids, item.StoreOwner)
 		}
 	}
-	users, err := h.users.ByID(q.r.Context(), q.by, ids)
+	return contactsAmong(q, h.users, ids)
+}
+
+// contactsAmong returns the users that the visitor may see.
+func contactsAmong(q *request, service *user.Service, ids []uuid.UUID) ([]contact, error) {
+	users, err := service.ByID(q.r.Context(), q.by, ids)
 	var all []contact
 	for _, id := range ids {
 		if u, visible := users[id]; visible {

@@ -28,6 +28,7 @@ func TestApprovingACheckout(t *testing.T) {
 		for _, want := range []string{"Approve a subscription from Nimbus Apps?",
 			"Nimbus Apps, for the app Cloud Stock", "Acme EU acme2eu", "Stock levels from all warehouses",
 			"$29.00 every month", "Up to $50.00 per month",
+			"When you approve $29.00 for ",
 			"Added to your next invoice Subscription: Gold, ", "you'll return to nimbus.example"} {
 			page.wants(http.StatusOK, want)
 		}
@@ -89,15 +90,28 @@ func TestCheckoutsOfTrialsAndChanges(t *testing.T) {
 		page.wants(http.StatusOK, "First charge $29.00 on ")
 		page.lacks("Added to your next invoice")
 
+		page.lacks("already has an active subscription").lacks("approved or declined together")
+		two := v.get(b.asks(item("12", ""), item("40", "")).Path())
+		for _, want := range []string{"2 requests from Nimbus Apps", "Approve both", "Decline both",
+			"Both requests are approved or declined together.", "Then $12.00 every month from ",
+			" and $40.00 every month from "} {
+			two.wants(http.StatusOK, want)
+		}
 		sub := b.subscribed(v, item("10", "5"))
 		b.charged(1)
+		// A second subscription to the same app is possible, and rarely meant.
+		v.get(b.asks(trial).Path()).wants(http.StatusOK,
+			"Acme EU already has an active subscription to Cloud Stock, $10.00 every month.")
+		elsewhere := item("10", "")
+		elsewhere.Store = &billing.StoreRef{Hash: "acme1us"}
+		s.signedIn(s.OwnerEmail).get(b.asks(elsewhere).Path()).wants(http.StatusOK, "Acme US").
+			lacks("already has an active subscription")
 		change := item("40", "")
 		change.SubscriptionID, change.AppID, change.Store = &sub.ID, nil, nil
 		c := b.asks(change)
-		page = v.get(c.Path())
-		for _, want := range []string{"Current plan Gold, $10.00 every month", "New plan Gold, $40.00 every month",
-			"Remaining time on Gold", "Unused time on Gold",
-			"Up to $5.00 per month"} {
+		page = v.get(c.Path()).lacks("already has an active subscription")
+		for _, want := range []string{"$10.00 → changed to $40.00 every month", "Remaining time on Gold at $40.00",
+			"Unused time on Gold at $10.00", "Up to $5.00 per month, as before."} {
 			page.wants(http.StatusOK, want)
 		}
 		shown := page.text()

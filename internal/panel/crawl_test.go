@@ -70,7 +70,8 @@ func newCrawledServer(t *testing.T, database string) (s *server, unlinked []stri
 	s.apply(morePeople)
 	s.issueSome()
 	owner := s.signedIn(s.OwnerEmail)
-	s.provisionSome(uuid.MustParse(idOf(owner, s.page("/tokens"), "Provisioning script")))
+	const provider = "Provisioning script"
+	s.provisionSome(uuid.MustParse(idOf(owner, s.page("/tokens"), provider)), provider)
 	return s, s.billSome()
 }
 

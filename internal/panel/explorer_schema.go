@@ -19,7 +19,9 @@ const (
     mutationType { name }
     types {
       name kind description
-      fields(includeDeprecated: true) { name description type { name kind ofType { name kind } } }
+      fields(includeDeprecated: true) {
+        name description type { name kind ofType { name kind ofType { name kind ofType { name kind } } } }
+      }
       inputFields(includeDeprecated: true) { name description }
       enumValues(includeDeprecated: true) { name description }
     }
@@ -112,10 +114,12 @@ func (f schemaField) arguments(paging bool) []schemaField {
 
 // schemaPage is the data of the documentation: one type, the matches of a search, or the list of all types.
 type schemaPage struct {
-	Here, Explorer string
-	Search         string
-	Type           *schemaType
-	// Queries are the fields of the query type, and Mutations those of the mutation type with the mutations below each.
+	Here   string
+	Search string
+	Type   *schemaType
+	// QueryType is the name of the query type, Queries are its fields, and Mutations those of the mutation type with
+	// the mutations below each.
+	QueryType string
 	Queries   []schemaField
 	Mutations []schemaArea
 	Groups    []typeGroup
@@ -145,7 +149,7 @@ const mostMatches = 100
 // schema shows the documentation of the API's schema.
 func (h *explorerHandler) schema(q *request) error {
 	query := q.r.URL.Query()
-	shown := schemaPage{Here: q.address("/graphiql/schema"), Explorer: q.address("/graphiql"),
+	shown := schemaPage{Here: q.address("/graphiql/schema"),
 		Search: strings.TrimSpace(query.Get("q"))}
 	if name := query.Get("type"); name != "" {
 		var found struct {
@@ -178,6 +182,7 @@ func (h *explorerHandler) schema(q *request) error {
 	}
 	roots := []string{found.Schema.QueryType.Name, found.Schema.MutationType.Name}
 	shown.Groups = typeGroups(found.Schema.Types, roots...)
+	shown.QueryType = roots[0]
 	shown.Queries = fieldsOfType(found.Schema.Types, roots[0])
 	for _, f := range fieldsOfType(found.Schema.Types, roots[1]) {
 		name := f.Type.Named()
@@ -263,21 +268,6 @@ func containsFold(text, part string) bool {
 // TypeAt returns the address of a type's documentation.
 func (p schemaPage) TypeAt(name string) string {
 	return p.Here + "?" + url.Values{"type": {name}}.Encode()
-}
-
-// span is a part of a description. Code reports whether it is code.
-type span struct {
-	Text string
-	Code bool
-}
-
-// Prose splits a description at its backticks into text and code.
-func (p schemaPage) Prose(description string) []span {
-	var spans []span
-	for i, text := range strings.Split(description, "`") {
-		spans = append(spans, span{text, i%2 == 1})
-	}
-	return spans
 }
 
 // download sends the schema as a file, for tools that read GraphQL's schema language.

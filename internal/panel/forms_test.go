@@ -53,17 +53,18 @@ func TestProblemsComeFirst(t *testing.T) {
 		owner.submit(owner.get(s.page("/tokens/new")), "Create API token", "name", "abcd", "scopes.account_users",
 			"account_users_read", "expiresIn", "custom", "expiresAt", "soon").refuses("expiresAt")
 		owner.submit(owner.get(s.page("/users/invite")), "Invite", "email", "dora", "stores", "acme1us", "role.acme1us",
-			"x").refuses("stores")
+			"x").refuses("email", "stores")
 		owner.submit(owner.get(s.page("/users/invite")), "Invite", "email", "dora").refuses("email")
 		owner.submit(owner.get(ben), "Save", "firstName", "", "locale", "?").refuses("firstName", "locale")
 		owner.post(ben+"/stores", "stores", "nowhere", "role", "x").refuses("role")
 		owner.post(ben+"/stores", "stores", "nowhere").refuses("role")
 		owner.post(ben+"/stores", "stores", "nowhere", "role", "SALES_STAFF").refuses("stores")
-		owner.post(ben+"/owner").refuses("what", "sure")
+		owner.post(ben + "/owner").refuses("what")
 		owner.post(ben+"/stores/acme1us", "role", "x").refuses("role")
 		owner.post(ben+"/stores/acme1us", "permissions", "Fly").refuses("permissions")
 		owner.post("/profile", "firstName", "", "lastName", "", "locale", "").refuses("firstName", "lastName", "locale")
-		owner.post("/profile/password", "present", "x", "password", "a", "passwordConfirmation", "b").refuses("present")
+		owner.post("/profile/security/password", "present", "x", "password", "a", "passwordConfirmation",
+			"b").refuses("present")
 		owner.get(s.page("/audit?action=x&from=y&to=z")).refuses("action", "from", "to")
 	})
 }

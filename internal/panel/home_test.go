@@ -19,7 +19,7 @@ func TestSignInByKeyboard(t *testing.T) {
 		b.enter()
 		b.see("You belong to one account.")
 		b.inspect("accounts")
-		b.tabTo("Account menu: Acme Retail")
+		b.tabTo("Account menu: Acme Retail " + s.OwnerEmail)
 		b.press(kb.Enter)
 		b.inspect("account-menu")
 		b.tabTo("Sign out")

@@ -18,8 +18,9 @@ func TestInvite(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		owner := s.signedIn(s.OwnerEmail)
 		form := owner.get(linkCalled(t, owner.get(s.page("/stores/acme1us/users")), "Invite user"))
+		form.wants(http.StatusOK, "You get a link to send to them.")
 		wrong := owner.submit(form, "Invite", "email", "dora", "firstName", "Dora", "lastName", "")
-		wrong.wants(http.StatusUnprocessableEntity, "This is not an e-mail address.")
+		wrong.wants(http.StatusUnprocessableEntity, "This is not an email address.")
 		if !strings.Contains(wrong.body, `value="Dora"`) || !strings.Contains(wrong.body, `value="acme1us" checked`) {
 			t.Errorf("the form after an error: got other values, want those entered: %s", wrong.text())
 		}
@@ -27,10 +28,10 @@ func TestInvite(t *testing.T) {
 			owner.submit(wrong, "Invite", "email", "dora@acme.example", "lastName", "Dahl", "role.acme1us",
 				role).wants(http.StatusUnprocessableEntity, "There is no such role.")
 		}
-		forgotten := []string{"email", "dora@acme.example", "lastName", "Dahl", "role.acme2eu", "SALES_STAFF"}
-		owner.submit(wrong, "Invite", forgotten...).wants(http.StatusUnprocessableEntity,
-			"A role is selected for a store that is not.")
-		sent := []string{"email", "dora@acme.example", "lastName", "Dahl", "role.acme1us", "SALES_STAFF"}
+		forgotten := []string{"email", "dora@acme.example", "lastName", "Dahl"}
+		owner.submit(wrong, "Invite", forgotten...).wants(http.StatusUnprocessableEntity, "Choose a role for Acme US.")
+		// The role of a store that is not chosen is ignored.
+		sent := append(slices.Clip(forgotten), "role.acme1us", "SALES_STAFF", "role.acme2eu", "SALES_STAFF")
 		done := owner.submit(wrong, "Invite", sent...)
 		done.wants(http.StatusOK, "Dora Dahl is invited")
 		check.Equal(t, done.header.Get("Cache-Control"), "no-store", "the link is stored")
@@ -53,9 +54,9 @@ func TestInvite(t *testing.T) {
 		owner.submit(person, "Resend invitation").wants(http.StatusConflict,
 			"This form was sent already.").lacks("lkl_")
 		owner.submit(owner.get(s.page("/users/invite")), "Invite", "email", "dora@acme.example", "stores",
-			"acme1us").wants(http.StatusUnprocessableEntity, "is already in the store Acme US")
+			"acme1us", "role.acme1us", "none").wants(http.StatusUnprocessableEntity, "is already in the store Acme US")
 		owner.submit(owner.get(s.page("/users/invite")), "Invite", "email", s.OwnerEmail).wants(
-			http.StatusUnprocessableEntity, "already has this e-mail address")
+			http.StatusUnprocessableEntity, "already has this email address")
 		list := owner.get(s.page("/users?status=pending")).wants(http.StatusOK, "1 user found").lacks(ana)
 		owner.submit(list, "Resend invitation").wants(http.StatusOK,
 			"Send this link to Dora Dahl, who uses it to set a password.")
@@ -95,14 +96,15 @@ func TestInviteByOthers(t *testing.T) {
 		clerk, nobody := clerkOfEU(s), s.signedIn(ben)
 		form := clerk.get(s.page("/users/invite"))
 		form.wants(http.StatusOK, "Choose at least one.").lacks("Acme US")
+		form.wants(http.StatusOK, "The owner of the account can then create a link")
 		person := []string{"email", "dora@acme.example", "firstName", "Dora", "lastName", "Dahl"}
 		clerk.submit(form, "Invite", person...).wants(http.StatusUnprocessableEntity, "Choose at least one store.")
 		form = clerk.get(s.page("/users/invite"))
 		clerk.submit(form, "Invite", append(person, "stores", "acme2eu", "role.acme2eu",
 			"STORE_ADMINISTRATOR")...).wants(http.StatusForbidden, "You do not have")
 		form = clerk.get(s.page("/users/invite"))
-		clerk.submit(form, "Invite", append(person, "stores", "acme2eu")...).wants(http.StatusOK,
-			"Only the owner of the account can create a sign-in link").lacks("lkl_")
+		clerk.submit(form, "Invite", append(person, "stores", "acme2eu", "role.acme2eu", "none")...).
+			wants(http.StatusOK, "Only the owner of the account can create a sign-in link").lacks("lkl_")
 		clerk.get(s.page("/stores/acme2eu/users")).wants(http.StatusOK, "Dora Dahl")
 		nobody.get(s.page("/users/invite")).wants(http.StatusForbidden, s.OwnerEmail)
 		nobody.post(s.page("/users/invite"), person...).wants(http.StatusForbidden, s.OwnerEmail)
@@ -139,7 +141,7 @@ func TestInviteIntoAnotherStore(t *testing.T) {
 		clerk.get(at).wants(http.StatusOK, euOwner).lacks("Create sign-in link")
 		before := s.contents()
 		clerk.submit(form, "Invite", "email", "dora@acme.example", "firstName", "Dora", "lastName", "Dahl", "stores",
-			"acme2eu").wants(http.StatusForbidden, s.OwnerEmail)
+			"acme2eu", "role.acme2eu", "none").wants(http.StatusForbidden, s.OwnerEmail)
 		clerk.post(at+"/invite", "form", uuid.Must(uuid.NewV7()).String()).wants(http.StatusForbidden, s.OwnerEmail)
 		for _, row := range s.contents() {
 			if !slices.Contains(before, row) && !strings.HasPrefix(row, "sent_forms ") {

@@ -3,6 +3,7 @@ package panel
 import (
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -24,8 +25,17 @@ func (h *invoiceHandler) routes() []route {
 // invoiceListPage is the data of the list.
 type invoiceListPage struct {
 	List  string
-	Rows  []billing.Invoice
+	Rows  []invoiceRow
 	Pages pageLinks
+	// Count is the number of all invoices.
+	Count int
+}
+
+// invoiceRow is an invoice in the list. Sellers names the first account whose apps charged, and counts the others.
+type invoiceRow struct {
+	billing.Invoice
+
+	Sellers string
 }
 
 func (h *invoiceHandler) list(q *request) error {
@@ -33,9 +43,27 @@ func (h *invoiceHandler) list(q *request) error {
 	if err != nil {
 		return err
 	}
-	shown := invoiceListPage{List: q.address(invoicesPath), Pages: pageLinksOf(q, found)}
+	count, err := h.billing.CountInvoices(q.r.Context(), q.by)
+	if err != nil {
+		return err
+	}
+	shown := invoiceListPage{List: q.address(invoicesPath), Pages: pageLinksOf(q, found), Count: int(count)}
+	ids := make([]uuid.UUID, len(found.Items))
+	for i, item := range found.Items {
+		ids[i] = item.Node.ID
+	}
+	sellers, err := h.billing.Sellers(q.r.Context(), q.by, ids)
+	if err != nil {
+		return err
+	}
 	for _, item := range found.Items {
-		shown.Rows = append(shown.Rows, item.Node)
+		row := invoiceRow{Invoice: item.Node}
+		if names := sellers[row.ID]; len(names) > 1 {
+			row.Sellers = q.count("invoices.others", len(names)-1, "first", names[0])
+		} else {
+			row.Sellers = strings.Join(names, "")
+		}
+		shown.Rows = append(shown.Rows, row)
 	}
 	return invoicesTemplate.show(q, http.StatusOK, shown)
 }
@@ -86,6 +114,13 @@ func (h *invoiceHandler) page(q *request) error {
 	for _, line := range shown.Lines {
 		if line.Partner != "" && !slices.Contains(shown.Sellers, line.Partner) {
 			shown.Sellers = append(shown.Sellers, line.Partner)
+		}
+	}
+	if len(shown.Sellers) == 1 { // the head of the invoice names it
+		for i, line := range shown.Lines {
+			if line.About != "" {
+				shown.Lines[i].About = q.text("billing.charged_for", "app", line.App, "store", line.Store)
+			}
 		}
 	}
 	return invoiceTemplate.show(q, http.StatusOK, shown)

@@ -91,10 +91,10 @@ func TestFormsAreKeptForOneUser(t *testing.T) {
 		const both, other = "both@agency.example", "3f1d9f0e-52b4-4c0e-8a6d-2b7c1e9d4c02"
 		v := s.signedIn(both)
 		v.post("/accounts", "account", s.Account)
-		profile := v.get("/profile")
+		profile, methods := v.get("/profile"), v.get("/profile/security")
 		s.endElsewhere(both)
-		v.submit(profile, "Change password", "present", "old", "password", "new-phrase", "passwordConfirmation",
-			"new-phrase").goes("/signin?next=%2Fprofile")
+		v.submit(methods, "Change password", "present", "old", "password", "new-phrase", "passwordConfirmation",
+			"new-phrase").goes("/signin?next=%2Fprofile%2Fsecurity")
 		check.Equal(t, v.cookie(keptCookie), "", "the kept form that sets a password")
 		v.get("/signin").wants(http.StatusOK, "The form that you sent was not saved, and nothing was changed.")
 		v.submit(profile, "Save", "firstName", "Kept").goes("/signin?next=%2Fprofile")

@@ -113,8 +113,8 @@ func (q *request) label(begins, name string) string {
 }
 
 // count returns the form of a message for the number n.
-func (q *request) count(key string, n int) string {
-	text, err := loadViews().messages.count(key, n)
+func (q *request) count(key string, n int, pairs ...any) string {
+	text, err := loadViews().messages.count(key, n, pairs...)
 	if err != nil {
 		return key
 	}

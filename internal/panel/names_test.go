@@ -98,7 +98,8 @@ func TestSwitchingAccounts(t *testing.T) {
 		v := s.visitor()
 		v.post("/signin", "email", "both@agency.example", "password", s.known("both@agency.example")).goes("/accounts")
 		page := v.get("/accounts").wants(http.StatusOK, "You can switch at any time.")
-		v.get(s.page("/stores")).wants(http.StatusOK, "You are not a member of any store of this account.")
+		v.get(s.page("/stores")).wants(http.StatusOK, "You are not a member of any store of this account.").
+			wants(http.StatusOK, "Ask Acme Owner to add you to a store:")
 		first := v.cookie(session)
 		away := v.get("/accounts/"+other+"/stores?after=").wants(http.StatusConflict,
 			"You are signed in to Acme Retail. This page belongs to Blue Bicycles.")

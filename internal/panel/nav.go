@@ -36,6 +36,7 @@ func (q *request) nav() []section {
 	all := []section{
 		{q.text("nav.account"), q.accountLinks()},
 		{q.text("nav.billing"), q.billingLinks()},
+		{q.text("nav.apps"), salesLinks(q)},
 		{q.text("nav.stores"), q.storeLinks()},
 		{q.text("nav.developer"), []link{
 			q.link("graphiql.title", "code", "/graphiql"),
@@ -44,7 +45,12 @@ func (q *request) nav() []section {
 		}},
 	}
 	all = slices.DeleteFunc(all, func(s section) bool { return len(s.Links) == 0 })
-	markCurrent(all, q.r.URL.Path)
+	here := q.r.URL.Path
+	// The list of subscriptions leads to the requests for them.
+	if within(here, q.address(checkoutsPath)) {
+		here = q.address(subscriptionsPath)
+	}
+	markCurrent(all, here)
 	return all
 }
 
@@ -65,7 +71,7 @@ func (q *request) accountLinks() []link {
 	return links
 }
 
-// billingLinks returns the links of what the account's stores pay for, then of what the account sells.
+// billingLinks returns the links to subscriptions and invoices of the account's stores.
 func (q *request) billingLinks() []link {
 	var links []link
 	if billing.MayReadSubscriptions(q.by) == nil {
@@ -74,12 +80,16 @@ func (q *request) billingLinks() []link {
 	if billing.MayReadInvoices(q.by) == nil {
 		links = append(links, q.link("nav.invoices", "invoice", invoicesPath))
 	}
-	if billing.MayReadSales(q.by) == nil {
-		links = append(links, q.link("nav.sales_subscriptions", "tag", salesSubscriptionsPath),
-			q.link("nav.sales_charges", "coins", salesChargesPath),
-			q.link("nav.sales_revenue", "chart", salesRevenuePath))
-	}
 	return links
+}
+
+// salesLinks returns the links to subscriptions to the account's apps, their charges and the revenue.
+func salesLinks(q *request) []link {
+	if billing.MayReadSales(q.by) != nil {
+		return nil
+	}
+	return []link{q.link("nav.sales_subscriptions", "tag", salesSubscriptionsPath),
+		q.link("nav.sales_charges", "coins", salesChargesPath), q.link("nav.sales_revenue", "chart", salesRevenuePath)}
 }
 
 // storeLinks returns the links of the first stores, and of all stores.

@@ -36,6 +36,7 @@ var (
 	revenueTemplate            = newTemplate[revenuePage]("revenue")
 	salesChargeTemplate        = newTemplate[salesChargePage]("sales-charge")
 	salesChargesTemplate       = newTemplate[salesChargesPage]("sales-charges")
+	salesCreditTemplate        = newTemplate[salesCreditPage]("sales-credit")
 	salesSubscriptionsTemplate = newTemplate[salesSubscriptionsPage]("sales-subscriptions")
 	scopesTemplate             = newTemplate[scopesPage]("scopes")
 	securityTemplate           = newTemplate[securityPage]("security")

@@ -157,7 +157,7 @@ func TestNoPasskeysUnderANumber(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		s.visitor().get("/signin").wants(http.StatusOK, "Sign in").lacks("passkey")
 		v := s.signedIn(s.OwnerEmail)
-		v.get("/profile/security").wants(http.StatusOK, "Passkeys are not available here").lacks("Add a passkey")
+		v.get("/profile/security").wants(http.StatusOK, "Passkeys are not available").lacks("Add a passkey")
 		v.post("/profile/security/passkeys/new").wants(http.StatusNotFound,
 			"Passkeys do not work on a server that is reached by an IP address")
 		s.visitor().post("/signin/passkey/options").wants(http.StatusNotFound,

@@ -7,7 +7,6 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/fault"
-	"latchkey/internal/secret"
 	"latchkey/internal/signin"
 	"latchkey/internal/user"
 )
@@ -22,32 +21,27 @@ func (h *profileHandler) routes() []route {
 	return []route{
 		get("/profile", signedIn, h.page),
 		post("/profile", signedIn, h.save),
-		post("/profile/password", signedIn, h.changePassword),
 		post("/profile/sessions", signedIn, h.endSessions),
 	}
 }
 
-// presentField is the field of the current password.
-const presentField = "present"
-
-var (
-	profileFields  = []string{"firstName", "lastName", "locale"}
-	passwordFields = []string{presentField, passwordField, confirmationField}
-)
+var profileFields = []string{"firstName", "lastName", "locale"}
 
 // profilePage is the data of the profile page.
 type profilePage struct {
-	Email           string
-	Names, Password *form
+	Email string
+	Names *form
 	// Provisioned is the visitor's user if an identity provider keeps the names and the language, which have no form
 	// then; otherwise nil.
 	Provisioned *user.User
-	Sessions    []sessionShown
+	// Security is the visitor's sign-in methods, and Passwords reports whether this server has passwords.
+	Security  signin.Security
+	Passwords bool
+	Sessions  []sessionShown
 	// Others are the sessions that the visitor signed in to, except this one, and Operators the number of those that
 	// the operator started.
 	Others    []sessionShown
 	Operators int
-	Methods   signInMethods
 }
 
 // sessionShown is a session as the page shows it.
@@ -60,12 +54,12 @@ type sessionShown struct {
 }
 
 func (h *profileHandler) page(q *request) error {
-	return h.show(q, http.StatusOK, nil, newForm(passwordFields...))
+	return h.show(q, http.StatusOK, nil)
 }
 
 // show shows the profile. If names is nil, it shows the stored names.
-func (h *profileHandler) show(q *request, status int, names, password *form) error {
-	shown := profilePage{Email: q.by.Name, Names: names, Password: password, Methods: methodsOf(h.signIn)}
+func (h *profileHandler) show(q *request, status int, names *form) error {
+	shown := profilePage{Email: q.by.Name, Names: names}
 	users, err := h.users.ByID(q.r.Context(), q.by, []uuid.UUID{q.by.ID})
 	if err != nil {
 		return err
@@ -80,6 +74,10 @@ func (h *profileHandler) show(q *request, status int, names, password *form) err
 	if me.Provisioned() {
 		shown.Provisioned = &me
 	}
+	if shown.Security, err = h.signIn.Security(q.r.Context(), q.by); err != nil {
+		return err
+	}
+	shown.Passwords = methodsOf(h.signIn).Passwords
 	if shown.Sessions, err = h.sessions(q); err != nil {
 		return err
 	}
@@ -149,33 +147,9 @@ func (h *profileHandler) save(q *request) error {
 		if err := f.refuse(err); err != nil {
 			return err
 		}
-		return h.show(q, http.StatusUnprocessableEntity, f, newForm(passwordFields...))
+		return h.show(q, http.StatusUnprocessableEntity, f)
 	}
 	return q.redirectWithNotice("/profile", noticeOf("profile_saved", ""))
-}
-
-// changePassword changes the visitor's password and revokes all their other sessions.
-func (h *profileHandler) changePassword(q *request) error {
-	f, err := q.parseForm(passwordFields...)
-	if err != nil {
-		return err
-	}
-	err = h.signIn.ChangePassword(q.r.Context(), q.by, secret.NewPassword(f.Values.Get(presentField)), chosen(f),
-		q.visitor())
-	status := http.StatusUnprocessableEntity
-	switch fault.KindOf(err) {
-	case "":
-		return q.redirectWithNotice("/profile", noticeOf("password_changed", ""))
-	case fault.Unauthenticated:
-		err = fault.Errorf(fault.Invalid, "%s", q.text("profile.wrong")).On(presentField)
-	case fault.RateLimited:
-		status, err = http.StatusTooManyRequests,
-			fault.Errorf(fault.Invalid, "%s", sentences(q.explainLimit(err))[0]).On(presentField)
-	}
-	if err := f.refuse(err); err != nil {
-		return err
-	}
-	return h.show(q, status, nil, f)
 }
 
 // endSessions revokes one session of the visitor, or all except the current one. Of those, it revokes the ones that

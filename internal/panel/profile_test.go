@@ -30,6 +30,7 @@ func TestProfile(t *testing.T) {
 				check.Equal(t, f.values.Get("firstName"), "Ada", "first name")
 			}
 		}
+		page = v.open("/profile/security").wants(http.StatusOK, s.OwnerEmail)
 		v.submit(page, "Change password", "present", "wrong", "password", "another phrase", "passwordConfirmation",
 			"another phrase").
 			wants(http.StatusUnprocessableEntity, "This is not your password.")
@@ -37,7 +38,7 @@ func TestProfile(t *testing.T) {
 			wants(http.StatusUnprocessableEntity, "Use 8 to 256 characters.").lacks("tiny")
 		v.submit(page, "Change password", "present", s.Password, "password", "another phrase", "passwordConfirmation",
 			"another phrase").
-			goes("/profile").notes("password_changed", 1)
+			goes("/profile/security").notes("password_changed", 1)
 		v.open("/profile").wants(http.StatusOK, s.OwnerEmail)
 		other.get("/profile").goes("/signin?next=%2Fprofile")
 		s.visitor().post("/signin", "email", s.OwnerEmail, "password", s.Password).wants(http.StatusUnprocessableEntity,
@@ -51,7 +52,8 @@ func TestSessionsOfOneself(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		v, second, third := s.signedIn(s.OwnerEmail), s.signedIn(s.OwnerEmail), s.signedIn(s.OwnerEmail)
 		page := v.open("/profile").wants(http.StatusOK, "Current session").wants(http.StatusOK,
-			"Started by the operator").wants(http.StatusOK, "Acme Retail")
+			"Started by the operator").wants(http.StatusOK, "Acme Retail").wants(http.StatusOK,
+			"Password set. Two-factor authentication Off Manage")
 		var ids []string
 		for _, f := range page.forms() {
 			if id := f.values.Get("session"); id != "" && id != "others" {
@@ -64,13 +66,13 @@ func TestSessionsOfOneself(t *testing.T) {
 		v.post("/profile/sessions", "session", ids[0]).goes("/profile").notes("sessions_ended", 1)
 		third.get("/profile").goes("/signin?next=%2Fprofile")
 		second.get("/profile").wants(http.StatusOK, "Current session")
-		others := v.open("/profile").wants(http.StatusOK, "Your other sessions 1 session")
+		others := v.open("/profile").wants(http.StatusOK, "Revoke these sessions?")
 		others.wants(http.StatusOK, "Also revoke the session that the operator started")
-		v.submit(others, "Revoke all other sessions").goes("/profile").notes("sessions_ended", 1)
+		v.submit(others, "Revoke sessions").goes("/profile").notes("sessions_ended", 1)
 		second.get("/profile").goes("/signin?next=%2Fprofile")
 		kept := v.open("/profile").wants(http.StatusOK, "You are not signed in anywhere else.")
 		kept.wants(http.StatusOK, "Started by the operator")
-		v.submit(kept, "Revoke all other sessions", "operators", "yes").goes("/profile").notes("sessions_ended", 1)
+		v.submit(kept, "Revoke sessions", "operators", "yes").goes("/profile").notes("sessions_ended", 1)
 		v.open("/profile").wants(http.StatusOK, "Current session").lacks("Revoke all other sessions")
 		// A user cannot revoke another user's session.
 		member := s.signedIn("ana@acme.example")
@@ -104,7 +106,7 @@ func TestForgot(t *testing.T) {
 		v := s.visitor()
 		page := v.open("/forgot").wants(http.StatusOK, "we will send you a link")
 		v.submit(page, "Send reset link", "email", "nobody").wants(http.StatusUnprocessableEntity,
-			"This is not an e-mail address.")
+			"This is not an email address.")
 		unknown := v.submit(page, "Send reset link", "email", "nobody@acme.example").wants(http.StatusOK,
 			"If nobody@acme.example belongs to a user")
 		post.None(t)
@@ -194,7 +196,7 @@ func TestTooManyAttempts(t *testing.T) {
 		refused := attacker.post("/signin", "email", s.OwnerEmail, "password",
 			s.Password).wants(http.StatusTooManyRequests, "Too many attempts.")
 		refused.waits()
-		known.post("/profile/password", "present", "a guess").goes("/signin?next=%2Fprofile")
+		known.post("/profile/security/password", "present", "a guess").goes("/signin?next=%2Fprofile%2Fsecurity")
 		s.visitor().post("/signin", "email", s.OwnerEmail, "password", s.Password).wants(http.StatusTooManyRequests,
 			"Too many attempts.")
 		known.post("/signin", "email", s.OwnerEmail, "password", s.Password).goes("/accounts/" + s.Account + "/")

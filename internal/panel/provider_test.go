@@ -256,12 +256,12 @@ func TestPagesWithoutPasswords(t *testing.T) {
 			t.Error("the page of the link: got an input of a password, want none")
 		}
 		v.submit(page, "Sign in").goes("/accounts/" + s.Account + "/")
-		profile := v.get("/profile")
-		if strings.Contains(profile.body, `type="password"`) {
-			t.Error("the profile: got an input of a password, want none")
+		methods := v.get("/profile/security")
+		if strings.Contains(methods.body, `type="password"`) {
+			t.Error("the sign-in methods: got an input of a password, want none")
 		}
-		v.post("/profile/password", "present", s.Password, "password", "another phrase", "passwordConfirmation",
-			"another phrase").
+		v.post("/profile/security/password", "present", s.Password, "password", "another phrase",
+			"passwordConfirmation", "another phrase").
 			wants(http.StatusForbidden, "Sign-in with a password is turned off here.")
 		v.get(link).wants(http.StatusNotFound, "links sent by email do not sign in")
 		v.submit(v.get(s.page("/users/invite")), "Invite", "email", "nell@acme.example", "firstName", "Nell",

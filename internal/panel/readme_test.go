@@ -31,7 +31,7 @@ func TestPicturesOfTheREADME(t *testing.T) {
 	b.see("HR provisioning")
 	b.forREADME("tokens", 1200, 560)
 	b.resize(1000)
-	b.make(at, "User sync", "Account Users: read")
+	b.make(at, "User sync", "Account Users: read-only")
 	b.forREADME("credentials", 1000, 640)
 }
 

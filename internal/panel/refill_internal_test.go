@@ -19,7 +19,7 @@ const refillPage = `<!DOCTYPE html><html><head></head><body><p id="kept">Kept. <
 <textarea name="t">old</textarea><input type="password" name="password"><input name="code"></form></details>
 <input form="f" name="outside" value="old"></body></html>`
 
-// refill sets what the visitor can change in the form that was sent, and nothing else of the page.
+// refill sets what the visitor can change in the form that was sent, and does not change the rest of the page.
 func TestRefill(t *testing.T) {
 	fill := func(action string, values url.Values) string {
 		t.Helper()

@@ -1,6 +1,7 @@
 package panel
 
 import (
+	"slices"
 	"strings"
 
 	"latchkey/internal/billing"
@@ -28,12 +29,14 @@ type revenueLine struct {
 }
 
 // revenueBar is the bar of a month, without height if its sum is not positive. A narrow window leaves out the labels of
-// the minor ones.
+// the minor ones, which do not begin a quarter. Year is the year, of each January and of the first month. It is Narrow,
+// and shown in a narrow window only, at the first month that is labelled there.
 type revenueBar struct {
 	billing.MonthSum
 
 	Slot, X, Middle, Y, BarHeight float64
-	Minor                         bool
+	Minor, Narrow                 bool
+	Year                          string
 }
 
 // revenueChartOf returns the chart of the months.
@@ -56,11 +59,18 @@ func revenueChartOf(months []billing.MonthSum) revenueChart {
 		c.Lines = append(c.Lines, revenueLine{label, y(amount.Minor)})
 		c.Scale = max(c.Scale, len(label)*digitWidth+scaleGap)
 	}
-	slot := 100 / float64(len(months))
+	slot, dated := 100/float64(len(months)), false
 	c.SlotWidth, c.BarWidth = rounded(slot), rounded(slot*barShare)
 	for i, m := range months {
 		b := revenueBar{MonthSum: m, Slot: rounded(slot * float64(i)), X: rounded(slot * (float64(i) + (1-barShare)/2)),
-			Middle: rounded(slot * (float64(i) + 0.5)), Y: y(m.Amount.Minor), Minor: i%3 != 2}
+			Middle: rounded(slot * (float64(i) + 0.5)), Y: y(m.Amount.Minor)}
+		year, month, _ := strings.Cut(m.Month, "-")
+		b.Minor = !slices.Contains([]string{"01", "04", "07", "10"}, month)
+		first := !b.Minor && !dated
+		if i == 0 || month == "01" || first {
+			b.Year, b.Narrow = year, i > 0 && month != "01"
+		}
+		dated = dated || !b.Minor
 		b.BarHeight = rounded(chartFloor - b.Y)
 		c.Bars = append(c.Bars, b)
 	}

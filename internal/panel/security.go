@@ -22,6 +22,7 @@ func (h *securityHandler) routes() []route {
 	const at = "/profile/security"
 	return []route{
 		get(at, signedIn, h.page),
+		post(at+"/password", signedIn, h.changePassword),
 		post(at+"/app/new", signedIn, h.newApp, fresh),
 		get(at+"/app", signedIn, h.appPage),
 		post(at+"/app", signedIn, h.addApp),
@@ -35,6 +36,11 @@ func (h *securityHandler) routes() []route {
 	}
 }
 
+// presentField is the field of the current password.
+const presentField = "present"
+
+var passwordFields = []string{presentField, passwordField, confirmationField}
+
 // securityPage is the data of the page of the user's sign-in methods.
 type securityPage struct {
 	signin.Security
@@ -45,6 +51,8 @@ type securityPage struct {
 	At    func(signin.Identity) string
 	// HasTOTP reports whether the user has an authenticator app.
 	HasTOTP bool
+	// NewPassword is the form that changes the password.
+	NewPassword *form
 	// Renaming is the passkey whose new name is invalid, and Form holds the submitted name.
 	Renaming uuid.UUID
 	Form     *form
@@ -63,6 +71,9 @@ func (h *securityHandler) show(q *request, status int, shown securityPage) error
 	}
 	shown.Security, shown.Methods, shown.HasTOTP = all, methodsOf(h.signIn), !all.TOTPSince.IsZero()
 	shown.Works, shown.At = h.signIn.PasskeyWorks, h.providerOf
+	if shown.NewPassword == nil {
+		shown.NewPassword = newForm(passwordFields...)
+	}
 	if shown.Form == nil {
 		shown.Form = newForm("name")
 	}
@@ -75,6 +86,30 @@ func (h *securityHandler) providerOf(i signin.Identity) string {
 		return p.Name()
 	}
 	return i.Issuer
+}
+
+// changePassword changes the visitor's password and revokes all their other sessions.
+func (h *securityHandler) changePassword(q *request) error {
+	f, err := q.parseForm(passwordFields...)
+	if err != nil {
+		return err
+	}
+	err = h.signIn.ChangePassword(q.r.Context(), q.by, secret.NewPassword(f.Values.Get(presentField)), chosen(f),
+		q.visitor())
+	status := http.StatusUnprocessableEntity
+	switch fault.KindOf(err) {
+	case "":
+		return q.redirectWithNotice("/profile/security", noticeOf("password_changed", ""))
+	case fault.Unauthenticated:
+		err = fault.Errorf(fault.Invalid, "%s", q.text("profile.wrong")).On(presentField)
+	case fault.RateLimited:
+		status, err = http.StatusTooManyRequests,
+			fault.Errorf(fault.Invalid, "%s", sentences(q.explainLimit(err))[0]).On(presentField)
+	}
+	if err := f.refuse(err); err != nil {
+		return err
+	}
+	return h.show(q, status, securityPage{NewPassword: f})
 }
 
 // newApp starts to add an authenticator app.

@@ -45,7 +45,7 @@ func TestSetup(t *testing.T) {
 			"NO", "email", "ada", "firstName", "Ada", "password", "tiny").
 			wants(http.StatusUnprocessableEntity, "Enter the name of the account: one line of at most 100 characters").
 			wants(http.StatusUnprocessableEntity, "Write 4 to 32 lowercase letters and digits").
-			wants(http.StatusUnprocessableEntity, "This is not an e-mail address.").
+			wants(http.StatusUnprocessableEntity, "This is not an email address.").
 			wants(http.StatusUnprocessableEntity, "Use 8 to 256 characters.").lacks("tiny")
 		if got := len(page.forms()); got != 1 || page.forms()[0].values.Get("storeName") != "Acme US" {
 			t.Errorf("after errors: got %d forms, %s, want one with the entered values", got, page.text())

@@ -15,7 +15,7 @@ func TestSignIn(t *testing.T) {
 		v := s.visitor()
 		page := v.open("/").wants(http.StatusOK, "Sign in")
 		v.submit(page, "Sign in", "email", s.OwnerEmail, "password", "not the one").
-			wants(http.StatusUnprocessableEntity, "The e-mail address or the password is wrong.")
+			wants(http.StatusUnprocessableEntity, "The email address or the password is wrong.")
 		v.submit(page, "Sign in", "email", s.OwnerEmail, "password", s.Password).goes("/accounts/" + s.Account + "/")
 		page = v.open("/accounts").wants(http.StatusOK, "Acme Retail")
 		v.submit(page, "Sign out").goes("/signin").notes("signed_out", 1)
@@ -136,8 +136,8 @@ func TestFormsSentAfterSigningOut(t *testing.T) {
 			{s.page("/tokens"), s.URL + s.page("/tokens/new"), s.page("/tokens/new")},
 			{s.page("/tokens/delete"), s.URL + s.page("/tokens/delete?id=a&id=b"), s.page("/tokens/delete?id=a&id=b")},
 			{s.page("/tokens/7/rotate"), s.URL + s.page("/tokens/7/rotate"), s.page("/tokens/7")},
-			{"/profile/password", "https://evil.example/accounts", "/profile"},
-			{"/profile/password", "//evil.example/accounts", "/profile"},
+			{"/profile/security/password", "https://evil.example/accounts", "/profile/security"},
+			{"/profile/security/password", "//evil.example/accounts", "/profile/security"},
 		} {
 			r := nobody.request(http.MethodPost, tc.to, url.Values{"name": {"Nightly import"}})
 			r.Header.Set("Referer", tc.from)
@@ -158,7 +158,7 @@ func TestNextIsAPage(t *testing.T) {
 		home := "/accounts/" + s.Account + "/"
 		for _, tc := range []struct{ next, to string }{
 			{"/signout", home},
-			{"/profile/password", home},
+			{"/profile/security/password", home},
 			{"/nowhere", home},
 			{"/signin", home},
 			{"/static/panel.css", home},

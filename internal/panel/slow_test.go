@@ -18,7 +18,7 @@ import (
 func (s *server) plausibleForms() map[string]url.Values {
 	return map[string]url.Values{
 		"/profile": {"firstName": {"Slow"}, "lastName": {"Slow"}, "locale": {"en"}},
-		"/profile/password": {"present": {s.Password}, "password": {"another pass phrase"},
+		"/profile/security/password": {"present": {s.Password}, "password": {"another pass phrase"},
 			"confirmation": {"another pass phrase"}},
 		"/profile/sessions": {"session": {"others"}},
 		"/accounts/{account}/tokens": {"name": {"Slow"}, "scope.account_users": {"account_users_read"},

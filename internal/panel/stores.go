@@ -37,6 +37,8 @@ func (h *storeHandler) routes() []route {
 type storesPage struct {
 	Rows []storeRow
 	Next string
+	// After reports whether there are stores on an earlier page.
+	After bool
 	// New is the address of the form that adds a store, empty if the visitor may not.
 	New string
 	// Contacts are the users who can add the visitor to a store, if the visitor has access to none. Inactive reports
@@ -69,6 +71,7 @@ func (h *storeHandler) list(q *request) error {
 		shown.Rows = append(shown.Rows, storeRow{item.Node, storePages(q, item.Node),
 			item.Node.Status == account.Suspended})
 	}
+	shown.After = page.After != nil
 	if found.HasNext {
 		shown.Next = found.Items[len(found.Items)-1].Cursor()
 	}

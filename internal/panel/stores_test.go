@@ -10,7 +10,8 @@ import (
 func TestStores(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		owner := s.signedIn(s.OwnerEmail)
-		list := owner.get(s.page("/stores")).wants(http.StatusOK, "Acme US acme1us").wants(http.StatusOK, "Active")
+		list := owner.get(s.page("/stores")).wants(http.StatusOK, "Acme US acme1us").wants(http.StatusOK, "Active").
+			wants(http.StatusOK, "2 stores")
 		form := owner.get(linkCalled(t, list, "Add store"))
 		for _, name := range []string{" ", strings.Repeat("x", 256)} {
 			form = owner.submit(form, "Add store", "name", name)
@@ -64,7 +65,8 @@ func TestSwitchStores(t *testing.T) {
 		clerk.get(s.page("/stores")).lacks("Add store")
 		clerk.get(s.page("/stores/new")).wants(http.StatusForbidden, s.OwnerEmail)
 		stranger := s.signedIn(ben)
-		stranger.get(s.page("/stores")).wants(http.StatusOK, "You are deactivated in every store that you belong to.")
+		stranger.get(s.page("/stores")).wants(http.StatusOK, "You are deactivated in every store that you belong to.").
+			wants(http.StatusOK, "Ask Acme Owner to reactivate you:")
 		before := s.contents()
 		clerk.post(s.page("/stores/new"), "name", "Mine").wants(http.StatusForbidden, "")
 		clerk.post(s.page("/stores/acme1us/settings"), "name", "Mine").wants(http.StatusForbidden, "")

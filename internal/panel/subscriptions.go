@@ -10,10 +10,14 @@ import (
 
 	"latchkey/internal/billing"
 	"latchkey/internal/fault"
+	"latchkey/internal/user"
 )
 
 // subscriptionHandler serves the subscriptions of a merchant: what apps charge the account's stores for.
-type subscriptionHandler struct{ billing *billing.Service }
+type subscriptionHandler struct {
+	billing *billing.Service
+	users   *user.Service
+}
 
 func (h *subscriptionHandler) routes() []route {
 	const one = accountPattern + subscriptionsPath + "/{subscription}"
@@ -43,6 +47,8 @@ type shownSubscription struct {
 	NextAt time.Time
 	// LastFreeDay is the last day of the trial, if there is one.
 	LastFreeDay time.Time
+	// Ending reports whether the subscription is cancelled and runs to the end of its period.
+	Ending bool
 	// MayAct reports whether the visitor owns the store.
 	MayAct bool
 }
@@ -77,6 +83,7 @@ func describeSubscriptions(q *request, service *billing.Service,
 		if next := billing.NextDue(s, now); status == billing.Active && !next.Equal(s.CancelAt) {
 			shown.NextAt = next
 		}
+		shown.Ending = status != billing.Cancelled && !s.CancelAt.IsZero()
 		if !s.TrialEndsAt.IsZero() {
 			shown.LastFreeDay = s.TrialEndsAt.Add(-time.Second)
 		}
@@ -92,6 +99,29 @@ type subscriptionListPage struct {
 	Waiting []waitingCheckout
 	Rows    []shownSubscription
 	Pages   pageLinks
+	// Count is the number of all subscriptions.
+	Count int
+	// Totals are the sums of the prices that will be charged again, such as "$29.00 every month", one for each
+	// interval. They are empty if the list has several pages, or fewer than two such subscriptions.
+	Totals []string
+}
+
+// totals returns the sums of the prices of the subscriptions that will be charged again, for each interval.
+func totals(q *request, all []shownSubscription) []string {
+	n, sums := 0, map[billing.Interval]billing.Money{}
+	for _, s := range all {
+		if !s.NextAt.IsZero() {
+			n++
+			sums[s.Current.Interval] = s.Current.Price.Plus(sums[s.Current.Interval].Minor)
+		}
+	}
+	var texts []string
+	for _, i := range []billing.Interval{billing.Month, billing.Quarter, billing.Semiannual, billing.Annual} {
+		if sum, some := sums[i]; some && n > 1 {
+			texts = append(texts, sum.String()+" "+every(q, i))
+		}
+	}
+	return texts
 }
 
 // waitingCheckout is a checkout that waits for the visitor's approval.
@@ -101,7 +131,11 @@ type waitingCheckout struct {
 }
 
 // waitingItem is what an item of a waiting checkout asks for.
-type waitingItem struct{ App, Level, Store, Price, Every string }
+type waitingItem struct {
+	App, Level, Store, Price, Every string
+	// Changes reports whether it changes a subscription.
+	Changes bool
+}
 
 // waiting returns the checkouts that wait for the visitor's approval.
 func (h *subscriptionHandler) waiting(q *request) ([]waitingCheckout, error) {
@@ -125,7 +159,7 @@ func (h *subscriptionHandler) waiting(q *request) ([]waitingCheckout, error) {
 		for i, item := range c.Items {
 			name := names[c.Subject(i)]
 			one.Items = append(one.Items, waitingItem{name.App, item.Level, name.Store, item.Price.String(),
-				every(q, item.Interval)})
+				every(q, item.Interval), item.Changes})
 		}
 		all = append(all, one)
 	}
@@ -133,12 +167,16 @@ func (h *subscriptionHandler) waiting(q *request) ([]waitingCheckout, error) {
 }
 
 func (h *subscriptionHandler) list(q *request) error {
-	found, err := h.billing.Subscriptions(q.r.Context(), q.by,
-		billing.SubscriptionFilter{As: billing.Side{Merchant: true}}, q.pageRequest(linesPerPage))
+	filter := billing.SubscriptionFilter{As: billing.Side{Merchant: true}}
+	found, err := h.billing.Subscriptions(q.r.Context(), q.by, filter, q.pageRequest(linesPerPage))
 	if err != nil {
 		return err
 	}
-	shown := subscriptionListPage{Pages: pageLinksOf(q, found)}
+	count, err := h.billing.CountSubscriptions(q.r.Context(), q.by, filter)
+	if err != nil {
+		return err
+	}
+	shown := subscriptionListPage{Pages: pageLinksOf(q, found), Count: int(count)}
 	if shown.Waiting, err = h.waiting(q); err != nil {
 		return err
 	}
@@ -148,6 +186,9 @@ func (h *subscriptionHandler) list(q *request) error {
 	}
 	if shown.Rows, err = h.describe(q, all); err != nil {
 		return err
+	}
+	if shown.Pages == (pageLinks{}) {
+		shown.Totals = totals(q, shown.Rows)
 	}
 	return subscriptionsTemplate.show(q, http.StatusOK, shown)
 }
@@ -187,6 +228,12 @@ type subscriptionPage struct {
 	// Pending is the sum of the Open charges that are not invoiced yet.
 	Pending billing.Money
 	Open    int
+	// Span is the current period, and Used the usage in it, with Share in percent of the cap.
+	Span  string
+	Used  billing.Money
+	Share int64
+	// Owner can act, if the visitor cannot; it is nil if the visitor can or no user can any more.
+	Owner *contact
 }
 
 func (h *subscriptionHandler) page(q *request) error {
@@ -206,13 +253,42 @@ func (h *subscriptionHandler) page(q *request) error {
 		return err
 	}
 	shown.Pending, shown.Open = pending, int(n)
+	if err := h.addUsage(q, &shown); err != nil {
+		return err
+	}
+	if !one.MayAct && one.State != "cancelled" {
+		owners, err := contactsAmong(q, h.users, []uuid.UUID{one.StoreOwner})
+		if err != nil {
+			return err
+		}
+		if len(owners) > 0 {
+			shown.Owner = &owners[0]
+		}
+	}
 	for i := len(one.Terms) - 1; i >= 0; i-- {
 		shown.Terms = append(shown.Terms, describeTerm(q, one.Terms[i]))
 	}
 	for _, item := range found.Items {
-		shown.Charges = append(shown.Charges, describeCharge(q, item.Node))
+		charge := describeCharge(q, item.Node)
+		if charge.Span == shown.Span {
+			charge.Span = "" // the heading has it
+		}
+		shown.Charges = append(shown.Charges, charge)
 	}
 	return subscriptionTemplate.show(q, http.StatusOK, shown)
+}
+
+// addUsage adds the current period and its usage.
+func (h *subscriptionHandler) addUsage(q *request, p *subscriptionPage) error {
+	period, used, err := h.billing.CurrentUsage(q.r.Context(), q.by, p.One.Subscription)
+	if err != nil {
+		return err
+	}
+	p.Span, p.Used = spanText(q, period), used
+	if limit := p.One.Current.Cap; limit != nil && limit.Minor > 0 {
+		p.Share = min(100*used.Minor/limit.Minor, 100)
+	}
+	return nil
 }
 
 // subscriptionCancelPage is the data of the page that confirms a cancellation.
@@ -223,8 +299,8 @@ type subscriptionCancelPage struct {
 	// either case, and Cancelled whether that is chosen already.
 	LastDay           time.Time
 	AtOnce, Cancelled bool
-	// Credits are what an immediate end credits, with positive amounts.
-	Credits []shownCharge
+	// Credit is what an immediate end credits, and Usage the usage that is not invoiced yet. Both are positive or 0.
+	Credit, Usage billing.Money
 }
 
 func (h *subscriptionHandler) confirmCancel(q *request) error {
@@ -241,10 +317,15 @@ func (h *subscriptionHandler) confirmCancel(q *request) error {
 	}
 	later := billing.Cancel(one.Subscription, false, now).Subscription
 	shown := subscriptionCancelPage{List: q.address(subscriptionsPath), One: one, Cancelled: !one.CancelAt.IsZero(),
-		LastDay: later.CancelledAt, AtOnce: !later.CancelAt.After(now)}
+		LastDay: later.CancelledAt, AtOnce: !later.CancelAt.After(now),
+		Credit: billing.Money{Currency: billing.Currency}}
 	for _, c := range billing.Cancel(one.Subscription, true, now).Added {
-		c.Amount.Minor = -c.Amount.Minor
-		shown.Credits = append(shown.Credits, describeCharge(q, c))
+		shown.Credit = shown.Credit.Plus(-c.Amount.Minor)
+	}
+	shown.Usage, _, err = h.billing.SumCharges(q.r.Context(), q.by, billing.ChargeFilter{SubscriptionID: &one.ID,
+		Status: billing.ChargePending, Kind: billing.Usage})
+	if err != nil {
+		return err
 	}
 	return subscriptionCancelTemplate.show(q, http.StatusOK, shown)
 }

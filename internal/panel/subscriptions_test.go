@@ -8,7 +8,7 @@ import (
 )
 
 // The owner of the store sees the subscription and its charges, suspends, resumes and cancels it. The account's owner
-// only sees it, and nobody else does.
+// only sees it, and no other user does.
 func TestSubscriptions(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		b := s.biller()
@@ -18,14 +18,16 @@ func TestSubscriptions(t *testing.T) {
 		at := s.page("/subscriptions/" + sub.ID.String())
 		list := v.get(s.page("/subscriptions")).wants(http.StatusOK, "1 request is waiting for your approval")
 		list.wants(http.StatusOK, "$29.00 every month")
-		list.wants(http.StatusOK, "Cloud Stock: Gold $7.00 every month · Acme EU Review")
+		list.wants(http.StatusOK, "Cloud Stock New subscription · Gold · $7.00 every month · Acme EU Review")
 		check.Equal(t, v.get(waiting.Path()).status, http.StatusOK, "the request that waits")
 		page := v.get(at).wants(http.StatusOK, "Subscription fee")
 		page.wants(http.StatusOK, "Up to $50.00 per month")
 
 		owner := s.signedIn(s.OwnerEmail)
 		owner.get(s.page("/subscriptions")).wants(http.StatusOK, "$29.00").lacks("waiting for your approval")
-		owner.get(at).wants(http.StatusOK, "Cloud Stock").lacks(at + "/cancel")
+		owner.get(at).wants(http.StatusOK, "Only the owner of Acme EU can suspend or cancel this subscription: ").
+			wants(http.StatusOK, storeOwner).lacks(at + "/cancel")
+		v.get(at).lacks("can suspend or cancel this subscription")
 		owner.get(at+"/cancel").wants(http.StatusForbidden, "Only the owner of the store")
 		staff := s.signedIn("chloe@acme.example")
 		for _, act := range []string{"/cancel", "/suspend", "/resume"} {
@@ -39,9 +41,16 @@ func TestSubscriptions(t *testing.T) {
 		v.submit(page, "Suspend").goes(at).notes("subscription_suspended", 1)
 		page = v.get(at).wants(http.StatusOK, "Nothing is charged while the subscription is suspended.")
 		v.submit(page, "Resume").goes(at).notes("subscription_resumed", 1)
-		v.submit(v.get(at+"/cancel"), "Cancel at the end of the period").goes(at).notes("subscription_cancelled", 1)
+		v.submit(v.get(at+"/cancel"), "Cancel subscription", "when", "end").goes(at).notes("subscription_cancelled", 1)
 		v.get(at).wants(http.StatusOK, "Last day")
-		v.submit(v.get(at+"/cancel").wants(http.StatusOK, "Credit"), "Cancel now").
+		seller := s.signedIn("owner@nimbus.example")
+		for _, each := range []struct {
+			who *visitor
+			at  string
+		}{{v, s.page("/subscriptions")}, {v, at}, {seller, "/accounts/" + nimbus + "/billing/subscriptions"}} {
+			each.who.get(each.at).wants(http.StatusOK, "Cancels on ").lacks(`badge good">Active<`)
+		}
+		v.submit(v.get(at+"/cancel").wants(http.StatusOK, "is credited on your next invoice."), "Cancel subscription").
 			goes(at).notes("subscription_cancelled", 1)
 		v.get(at).wants(http.StatusOK, "Cancelled").lacks(at + "/cancel")
 		b.charged(2)

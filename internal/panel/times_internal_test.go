@@ -8,7 +8,7 @@ import (
 	"latchkey/internal/test/check"
 )
 
-// URLs and e-mail addresses can break between their parts, and are escaped.
+// URLs and email addresses can break between their parts, and are escaped.
 func TestBreakable(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "", "owner@acme.example": "owner@<wbr>acme.example",

@@ -197,7 +197,7 @@ func TestSecretsAreShownOnce(t *testing.T) {
 				b.back()
 			},
 		} {
-			b.make(at, "Store token "+name, "Orders: read")
+			b.make(at, "Store token "+name, "Orders: read-only")
 			access := b.text("#access_token")
 			_, content := b.downloaded()
 			if credential(t, content, "ACCESS TOKEN") != access {
@@ -223,7 +223,7 @@ func TestSecretsAreShownOnce(t *testing.T) {
 func TestClosingSecretsAsks(t *testing.T) {
 	whileSignedIn(t, func(t *testing.T, s *server, b *browser) {
 		at := "/accounts/" + s.Account + "/tokens"
-		b.make(at, "Asked", "Account: read")
+		b.make(at, "Asked", "Account: read-only")
 		b.downloaded() // the page cannot detect this download
 		b.click("Done")
 		b.see("Have you saved the secrets?")
@@ -244,7 +244,7 @@ func TestClosingSecretsAsks(t *testing.T) {
 		b.follow("Close without saving")
 		b.see("was created.")
 
-		b.make(at, "Not asked", "Account: read")
+		b.make(at, "Not asked", "Account: read-only")
 		b.downloaded()
 		b.click("Download as .env")
 		if name, content := b.downloaded(); name != "latchkey-credentials-not-asked.env" ||
@@ -322,7 +322,7 @@ func TestTokensWithoutScripts(t *testing.T) {
 func TestRotateTokenInBrowser(t *testing.T) {
 	whileSignedIn(t, func(t *testing.T, s *server, b *browser) {
 		at := "/accounts/" + s.Account + "/tokens"
-		b.make(at, "Rotated", "Account Users: read")
+		b.make(at, "Rotated", "Account Users: read-only")
 		_, content := b.downloaded()
 		before := credential(t, content, "ACCESS TOKEN")
 		b.click("Download as text")

@@ -139,7 +139,7 @@ type newTokenPage struct {
 	FormID  string
 	APIPath string
 	// Presets are the sets of scopes to start from.
-	Presets  []shownPreset
+	Presets  []presetGroup
 	Sections []scopeSection
 	// Charges reports whether the form has the field of the charge limit.
 	Charges bool

@@ -22,7 +22,6 @@ var tokenFilters = []struct {
 	{"active", []token.Status{token.Active}},
 	{"expired", []token.Status{token.Expired}},
 	{"deleted", []token.Status{token.Revoked}},
-	{"all", []token.Status{token.Active, token.Expired, token.Revoked}},
 }
 
 // tokenColumns are the columns of the list. A column with a sort order can be sorted; descending is the direction

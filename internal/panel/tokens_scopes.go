@@ -150,11 +150,44 @@ type shownPreset struct {
 // Names returns the scopes, separated by spaces.
 func (p shownPreset) Names() string { return strings.Join(p.Scopes, " ") }
 
-// presetsOf returns the presets for a token with permissions on the resources. current is the key of the chosen one.
-func presetsOf(resources []scope.Resource, form, current string) []shownPreset {
-	var all []shownPreset
-	for _, p := range scope.Presets(resources) {
-		all = append(all, shownPreset{p, form + "?preset=" + p.Key, p.Key == current})
+// Tip returns what the preset is for, and its scopes.
+func (p shownPreset) Tip() string { return p.Description + "\n" + strings.Join(p.Scopes, "\n") }
+
+// Reach returns a part of a message key that says where the scopes work: in the "account", in its "stores" or in
+// "both".
+func (p shownPreset) Reach() string {
+	ofAccount := 0
+	for _, name := range p.Scopes {
+		if strings.HasPrefix(name, "account_") {
+			ofAccount++
+		}
 	}
-	return all
+	switch ofAccount {
+	case 0:
+		return "stores"
+	case len(p.Scopes):
+		return "account"
+	}
+	return "both"
+}
+
+// presetGroup is the presets whose scopes work in the same place.
+type presetGroup struct {
+	Reach   string
+	Presets []shownPreset
+}
+
+// presetsOf returns the presets for a token with permissions on the resources, by where their scopes work. current is
+// the key of the chosen one.
+func presetsOf(resources []scope.Resource, form, current string) []presetGroup {
+	groups := []presetGroup{{Reach: "both"}, {Reach: "account"}, {Reach: "stores"}}
+	for _, p := range scope.Presets(resources) {
+		shown := shownPreset{p, form + "?preset=" + p.Key, p.Key == current}
+		for i := range groups {
+			if groups[i].Reach == shown.Reach() {
+				groups[i].Presets = append(groups[i].Presets, shown)
+			}
+		}
+	}
+	return slices.DeleteFunc(groups, func(g presetGroup) bool { return len(g.Presets) == 0 })
 }

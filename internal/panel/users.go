@@ -62,6 +62,31 @@ func assignableRoles() []user.Role {
 	return []user.Role{user.StoreAdministrator, user.SalesManager, user.SalesStaff}
 }
 
+// nameAndEmail returns the user's name with the email address, or only the address if there is no name.
+func nameAndEmail(q *request, u user.User) string {
+	name := fullName(u)
+	if name == u.Email {
+		return name
+	}
+	return q.text("people.with_email", "name", name, "email", u.Email)
+}
+
+// noRole is the choice of no permissions, where a role must be chosen.
+const noRole = "none"
+
+// chosenRole returns the permissions of the role that is selected in a field where one must be: a role, or noRole. It
+// adds the error missing if there is none.
+func chosenRole(q *request, f *form, field, shownAt, missing string) []string {
+	switch f.Value(field) {
+	case noRole:
+		return nil
+	case "":
+		f.addError(shownAt, missing)
+		return nil
+	}
+	return roleOf(q, f, field, shownAt)
+}
+
 // roleOf returns the permissions of the role that is selected in a field, or none if there is no role. It adds an
 // error for an unknown role.
 func roleOf(q *request, f *form, field, shownAt string) []string {

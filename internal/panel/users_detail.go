@@ -2,6 +2,7 @@ package panel
 
 import (
 	"net/http"
+	"net/url"
 
 	"github.com/google/uuid"
 
@@ -22,6 +23,10 @@ type userPage struct {
 	You         bool
 	OwnerOf     []string
 	AllStores   bool
+	// Since is the day on which the user joined the account.
+	Since string
+	// History is the address of the audit log of the user, empty if the visitor may not see it.
+	History string
 	// Details is the form of the user's profile, nil if the visitor may not change it.
 	Details *form
 	// Add is the form that adds the user to one of Stores, nil if there is no store to choose.
@@ -43,6 +48,9 @@ type userPage struct {
 	Invitation *signin.Link
 	Expired    bool
 }
+
+// OnlyOwnership reports whether the page only offers to give away ownership.
+func (p userPage) OnlyOwnership() bool { return p.You && p.MayGive && !p.MayRemove && !p.MayReactivate }
 
 func detailsForm(p user.Profile) *form {
 	f := newForm("firstName", "lastName", "locale", "externalId")
@@ -66,10 +74,14 @@ func (h *userHandler) show(q *request, status int, p user.Profile, details, add 
 	shown := userPage{
 		Profile: p, Name: fullName(p.User), In: q.address("/users"), Address: userAddress(q, p), You: p.ID == q.by.ID,
 		AllStores: user.MayListAll(q.by) == nil, OwnerOf: ownedBy(q, p), Roles: assignableRoles(),
+		Since: p.JoinedAt.In(q.zone).Format("2 Jan 2006"),
 	}
 	var err error
 	if shown.Provider, err = providerOf(q, h.tokens, p); err != nil {
 		return err
+	}
+	if mayReadAudit(q) == nil {
+		shown.History = q.address("/audit?" + url.Values{"of": {p.ID.String()}}.Encode())
 	}
 	byHand := user.CheckByHand(q.by, p.Person) == nil
 	if user.MayChangeAll(q.by) == nil && (byHand || details.Refused()) {
@@ -149,17 +161,14 @@ func (h *userHandler) update(q *request) error {
 	return q.redirectWithNotice(userAddress(q, p), noticeOf("person_saved", fullName(p.User)))
 }
 
-// changed returns the value of a field, or nil if it is unchanged.
+// changed returns the value of a field, or nil if it is unchanged or the form does not have it.
 func changed(f *form, field, was string) *string {
 	text := f.Value(field)
-	if text == was {
+	if text == was || !f.Values.Has(field) {
 		return nil
 	}
 	return &text
 }
-
-// noRole is the choice of no permissions in the form that adds a user to a store.
-const noRole = "none"
 
 // addToStore adds a user to another store.
 func (h *userHandler) addToStore(q *request) error {
@@ -171,14 +180,8 @@ func (h *userHandler) addToStore(q *request) error {
 	if err != nil {
 		return err
 	}
-	grant := user.StoreGrant{Store: account.StoreRef{Hash: f.Value("stores")}}
-	switch f.Value("role") {
-	case noRole:
-	case "":
-		f.addError("role", q.text("place.choose_role_first"))
-	default:
-		grant.Permissions = roleOf(q, f, "role", "role")
-	}
+	grant := user.StoreGrant{Store: account.StoreRef{Hash: f.Value("stores")},
+		Permissions: chosenRole(q, f, "role", "role", q.text("place.choose_role_first"))}
 	if f.Refused() {
 		return h.show(q, http.StatusUnprocessableEntity, p, detailsForm(p), f)
 	}

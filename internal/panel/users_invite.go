@@ -2,8 +2,6 @@ package panel
 
 import (
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 
 	"latchkey/internal/account"
@@ -38,10 +36,24 @@ type invitePage struct {
 	Roles      []user.Role
 	// NeedsStore reports whether the visitor must choose a store, because they may invite users only to stores.
 	NeedsStore bool
+	// How is a part of a message key that says how the user gets the invitation: as a link that is "mailed", or "shown"
+	// to the visitor or to the account's "owner", or not at all, because users sign in with the "provider", whose name
+	// is Provider.
+	How, Provider string
 }
 
+// manyStores is the number of stores above which the form can select all of them at once.
+const manyStores = 5
+
+// Many reports whether the form can select all stores at once.
+func (p invitePage) Many() bool { return len(p.Stores) > manyStores }
+
 // RoleIn returns the role that is selected for a store.
-func (p invitePage) RoleIn(hash string) string { return p.Value("role." + hash) }
+func (p invitePage) RoleIn(hash string) string { return p.Value(roleField + hash) }
+
+// roleField is what the names of the fields with the roles begin with. The store's hash follows. The role of a store
+// that is not chosen is ignored: the page does not show its field.
+const roleField = "role."
 
 // invitedPage is the data of the result of an invitation. The link is shown only here.
 type invitedPage struct {
@@ -68,7 +80,16 @@ func (h *inviteHandler) page(q *request) error {
 // show shows the form with the first page of stores. The user's page adds users to other stores.
 func (h *inviteHandler) show(q *request, status int, f *form) error {
 	shown := invitePage{form: f, In: q.address("/users"), FormID: h.forms.New(), Roles: assignableRoles(),
-		NeedsStore: user.MayChangeAll(q.by) != nil}
+		NeedsStore: user.MayChangeAll(q.by) != nil, How: "shown"}
+	methods := methodsOf(h.signIn)
+	switch shown.Provider = methods.Provider; {
+	case h.signIn.CanMail():
+		shown.How = "mailed"
+	case !methods.Passwords:
+		shown.How = "provider"
+	case !q.by.OwnsAccount(q.by.AccountID):
+		shown.How = "owner"
+	}
 	var err error
 	shown.Stores, err = storesWhere(q, h.accounts,
 		func(s account.Store) bool { return user.MayIn(q.by, s.ID, auth.AddUsers) == nil })
@@ -91,11 +112,17 @@ func (h *inviteHandler) submit(q *request) error {
 	invitation := user.Invitation{Details: user.Details{Email: f.Value("email"), FirstName: f.Value("firstName"),
 		LastName: f.Value("lastName"), Locale: "en"}}
 	for _, hash := range f.Values["stores"] {
-		invitation.Stores = append(invitation.Stores,
-			user.StoreGrant{Store: account.StoreRef{Hash: hash}, Permissions: roleOf(q, f, "role."+hash, "stores")})
+		field, missing := roleField+hash, ""
+		if f.Value(field) == "" {
+			missing = q.text("invite.choose_role", "store", storeCalled(q, h.accounts, hash))
+		}
+		invitation.Stores = append(invitation.Stores, user.StoreGrant{Store: account.StoreRef{Hash: hash},
+			Permissions: chosenRole(q, f, field, "stores", missing)})
 	}
-	checkRoles(q, f)
 	if f.Refused() {
+		if err := f.refuse(user.CheckEmail(invitation.Email)); err != nil {
+			return err
+		}
 		return h.show(q, http.StatusUnprocessableEntity, f)
 	}
 	if err = h.forms.Claim(q.r.Context(), q.by, f.Value("form")); err == nil {
@@ -112,17 +139,6 @@ func (h *inviteHandler) submit(q *request) error {
 		in = invitation.Stores[0].Store
 	}
 	return h.showLink(q, invitation.Email, in)
-}
-
-// checkRoles adds an error if a role is selected for a store that is not.
-func checkRoles(q *request, f *form) {
-	for field := range f.Values {
-		hash, is := strings.CutPrefix(field, "role.")
-		if is && f.Value(field) != "" && !slices.Contains(f.Values["stores"], hash) {
-			f.addError("stores", q.text("invite.role_without_store"))
-			return
-		}
-	}
 }
 
 // again creates another link for an existing user.

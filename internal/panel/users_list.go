@@ -47,8 +47,10 @@ type userListPage struct {
 	Total  int64
 	Rows   []userRow
 	Pages  pageLinks
-	// All reports whether the visitor may see all users of the account, and External whether one of those shown has an
-	// external ID.
+	// Sorted reports whether the list is sorted, so that its pages are numbered.
+	Sorted bool
+	// All reports whether the visitor may see all users of the account, and External whether enough of those shown
+	// have an external ID for a column.
 	All, External bool
 	// Invite is the address of the form that invites a user, empty if the visitor may not.
 	Invite string
@@ -164,9 +166,20 @@ func (h *userHandler) showList(q *request, p userListPage, f user.Filter) error 
 	if p.Rows, err = h.rows(q, p, users); err != nil {
 		return err
 	}
-	p.External = slices.ContainsFunc(p.Rows, func(r userRow) bool { return r.ExternalID != "" })
+	p.External = manyExternal(p.Rows)
 	p.Columns = p.State.columns(q, p.External, p.Store != nil, p.Total <= user.MaxSorted)
 	return userListTemplate.show(q, http.StatusOK, p)
+}
+
+// manyExternal reports whether a quarter of the rows or more have an external ID.
+func manyExternal(rows []userRow) bool {
+	n := 0
+	for _, r := range rows {
+		if r.ExternalID != "" {
+			n++
+		}
+	}
+	return n > 0 && 4*n >= len(rows)
 }
 
 // chosenStore returns the store that the account's list is limited to, or zero. It sets the stores to choose from.
@@ -183,15 +196,19 @@ func (h *userHandler) chosenStore(q *request, p *userListPage) (uuid.UUID, error
 // find returns the users of the page that the address asks for, and sets their total and the pages beside it.
 func (h *userHandler) find(q *request, p *userListPage, f user.Filter) ([]user.User, error) {
 	ctx := q.r.Context()
-	if p.State.sort != "" {
+	var err error
+	if p.Total, err = h.users.CountUsers(ctx, q.by, f); err != nil {
+		return nil, err
+	}
+	if p.State.sort != byJoined && p.Total <= user.MaxSorted {
 		users, total, err := h.users.Sorted(ctx, q.by, f, user.Order{By: p.State.sort,
 			Descending: p.State.descending, Skip: (p.State.page - 1) * usersPerPage, Size: usersPerPage})
 		if fault.KindOf(err) != fault.LimitReached {
-			p.Total, p.Pages = int64(total), p.State.turn(q, total)
+			p.Sorted, p.Total, p.Pages = true, int64(total), p.State.turn(q, total)
 			return users, err
 		}
-		p.State.sort, p.State.page = "", 1
 	}
+	p.State.sort, p.State.page = byJoined, 1
 	found, err := h.users.Users(ctx, q.by, f, q.pageRequest(usersPerPage))
 	if err != nil {
 		return nil, err
@@ -201,8 +218,7 @@ func (h *userHandler) find(q *request, p *userListPage, f user.Filter) ([]user.U
 	for i, item := range found.Items {
 		users[i] = item.Node
 	}
-	p.Total, err = h.users.CountUsers(ctx, q.by, f)
-	return users, err
+	return users, nil
 }
 
 func (h *userHandler) rows(q *request, p userListPage, users []user.User) ([]userRow, error) {
@@ -291,19 +307,16 @@ func (h *userHandler) places(q *request, in *account.Store, ids []uuid.UUID) (ma
 // setStatus sets the status, by the user's standing in the account and by the places, which are one in a list of a
 // store's users. It also sets the time of the last sign-in.
 func (r *userRow) setStatus(standing user.Standing, ofStore bool) {
-	active, access := false, r.AccountOwner
+	active := r.AccountOwner
 	for _, p := range r.Places {
 		if p.LastLoginAt.After(r.LastSignIn) {
 			r.LastSignIn = p.LastLoginAt
 		}
 		active = active || p.Status == user.Active
-		access = access || p.Status == user.Active && len(p.Permissions) > 0
 	}
 	r.Status = string(standing)
 	switch {
-	case standing != user.StandingActive || access:
-	case active || len(r.Places) == 0:
-		r.Note = "no_access"
+	case standing != user.StandingActive || active:
 	case ofStore:
 		r.Status = "inactive"
 	case len(r.Places) > 1: // otherwise the store is marked

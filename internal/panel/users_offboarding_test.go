@@ -90,7 +90,7 @@ func TestDeactivateFromTheAccount(t *testing.T) {
 		owner.get(s.page("/users")).wants(http.StatusOK, "Deactivated")
 		owner.get(at + "/deactivate").goes(at)
 		owner.submit(owner.get(s.page("/users/invite")), "Invite", "email", chloe, "stores",
-			"acme2eu").wants(http.StatusUnprocessableEntity,
+			"acme2eu", "role.acme2eu", "none").wants(http.StatusUnprocessableEntity,
 			"This user is deactivated in the account.")
 		owner.submit(page, "Reactivate").goes(at).notes("person_reactivated", 1)
 		owner.get(at).wants(http.StatusOK, "Acme EU").lacks("Deactivated")
@@ -98,6 +98,21 @@ func TestDeactivateFromTheAccount(t *testing.T) {
 		clerkOfEU(s).get(list).wants(http.StatusOK, "All users of Acme EU")
 		owner.get(s.page("/audit")).wants(http.StatusOK, "deactivated Chloé Caron").wants(http.StatusOK,
 			"reactivated Chloé Caron")
+	})
+}
+
+// The account's owner chooses the leak policy.
+func TestLeakPolicy(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		owner, at := s.signedIn(s.OwnerEmail), s.page("/users/provisioning")
+		for _, policy := range []string{"NOTIFY", "NOTIFY", "REVOKE"} {
+			owner.submit(owner.get(at), "Save leak policy", "policy", policy).goes(at).notes("leak_policy_saved", 1)
+			chosen := `value="` + policy + `" checked`
+			if text := owner.get(at).body; !strings.Contains(text, chosen) {
+				t.Errorf("after choosing %s: got a page without %s", policy, chosen)
+			}
+		}
+		owner.get(s.page("/audit")).wants(http.StatusOK, "Leaked API tokens are deleted")
 	})
 }
 
@@ -111,6 +126,8 @@ func TestOwnersAreNotDeactivated(t *testing.T) {
 		owner.get(at+"/deactivate").wants(http.StatusOK, "Store Owner owns Acme EU and cannot be deactivated.")
 		owner.post(at+"/deactivate").wants(http.StatusUnprocessableEntity, "owns Acme EU")
 		owner.post(s.page("/users/offboarding"), "policy", "SOME").wants(http.StatusUnprocessableEntity, "form")
+		owner.post(s.page("/users/leaks"), "policy", "SOME").wants(http.StatusUnprocessableEntity, "form")
+		owner.post(s.page("/users/leaks")).wants(http.StatusUnprocessableEntity, "form")
 		s.unchanged(before)
 	})
 }

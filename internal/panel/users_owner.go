@@ -3,6 +3,8 @@ package panel
 import (
 	"net/http"
 
+	"github.com/google/uuid"
+
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
 	"latchkey/internal/user"
@@ -30,8 +32,24 @@ type ownerPage struct {
 	You bool
 	// Account reports whether the account can be transferred, and Stores lists the stores that can.
 	Account bool
-	Stores  []account.Store
+	Stores  []ownedStore
 	Form    *form
+}
+
+// ownedStore is a store with its owner's name and address. Yours reports whether the visitor owns it.
+type ownedStore struct {
+	account.Store
+
+	Owner string
+	Yours bool
+}
+
+// Only returns the store if it is the only choice.
+func (p ownerPage) Only() *ownedStore {
+	if p.Account || len(p.Stores) != 1 {
+		return nil
+	}
+	return &p.Stores[0]
 }
 
 // Chosen returns the choice that is selected: the one that was sent, or the only one.
@@ -56,7 +74,7 @@ func (h *ownerHandler) page(q *request) error {
 	if err != nil {
 		return err
 	}
-	return h.show(q, http.StatusOK, p, newForm("what", "sure"))
+	return h.show(q, http.StatusOK, p, newForm("what"))
 }
 
 func (h *ownerHandler) show(q *request, status int, p user.Profile, f *form) error {
@@ -65,11 +83,13 @@ func (h *ownerHandler) show(q *request, status int, p user.Profile, f *form) err
 	}
 	shown := ownerPage{Person: p, Name: fullName(p.User), In: q.address("/users"), You: p.ID == q.by.ID,
 		Account: q.by.OwnsAccount(q.by.AccountID) && q.account.OwnerID != p.ID, Form: f}
-	var err error
-	shown.Stores, err = storesWhere(q, h.accounts, func(s account.Store) bool {
+	stores, err := storesWhere(q, h.accounts, func(s account.Store) bool {
 		return q.by.OwnsStore(q.by.AccountID, s.ID) && s.OwnerID != p.ID
 	})
 	if err != nil {
+		return err
+	}
+	if shown.Stores, err = h.withOwners(q, stores); err != nil {
 		return err
 	}
 	if !q.by.OwnsAccount(q.by.AccountID) && !q.by.OwnsAStore() {
@@ -78,22 +98,39 @@ func (h *ownerHandler) show(q *request, status int, p user.Profile, f *form) err
 	return ownerTemplate.show(q, status, shown)
 }
 
+// withOwners returns stores with their owners.
+func (h *ownerHandler) withOwners(q *request, stores []account.Store) ([]ownedStore, error) {
+	ids := make([]uuid.UUID, len(stores))
+	for i, s := range stores {
+		ids[i] = s.OwnerID
+	}
+	owners, err := h.users.ByID(q.r.Context(), q.by, ids)
+	if err != nil {
+		return nil, err
+	}
+	owned := make([]ownedStore, len(stores))
+	for i, s := range stores {
+		owned[i] = ownedStore{Store: s, Yours: s.OwnerID == q.by.ID}
+		if u, there := owners[s.OwnerID]; there {
+			owned[i].Owner = nameAndEmail(q, u)
+		}
+	}
+	return owned, nil
+}
+
 // transfer transfers the account or a store to a user.
 func (h *ownerHandler) transfer(q *request) error {
 	p, err := profileOf(q, h.users)
 	if err != nil {
 		return err
 	}
-	f, err := q.parseForm("what", "sure")
+	f, err := q.parseForm("what")
 	if err != nil {
 		return err
 	}
 	what := f.Value("what")
 	if what == "" {
 		f.addError("what", q.text("owner.choose"))
-	}
-	if f.Value("sure") == "" {
-		f.addError("sure", q.text("owner.not_sure"))
 	}
 	if f.Refused() {
 		return h.show(q, http.StatusUnprocessableEntity, p, f)

@@ -48,6 +48,9 @@ type provisioningPage struct {
 	Policies     []account.OffboardingPolicy
 	Policy       account.OffboardingPolicy
 	MaySetPolicy bool
+	// LeakPolicies are the leak policies, of which LeakPolicy is the account's.
+	LeakPolicies []account.LeakPolicy
+	LeakPolicy   account.LeakPolicy
 }
 
 // providerRequest is a request of an identity provider. Token is the address of its API token's page, empty if the
@@ -56,6 +59,22 @@ type providerRequest struct {
 	directory.Request
 
 	Token string
+}
+
+// State returns the last part of the key of the message that says whether an identity provider is connected.
+func (p provisioningPage) State() string {
+	switch {
+	case p.Last == nil:
+		return "none"
+	case p.Last.Failed():
+		return "failing"
+	}
+	return "connected"
+}
+
+// Badge returns the class of the badge of the state.
+func (p provisioningPage) Badge() string {
+	return map[string]string{"connected": "good", "failing": "warn"}[p.State()]
 }
 
 // StatusText returns the words for the status.
@@ -71,7 +90,8 @@ func (h *provisioningHandler) page(q *request) error {
 	}
 	shown := provisioningPage{In: q.address("/users"), BaseURL: directory.BaseURL(h.publicURL, q.by.AccountID),
 		Policies: account.OffboardingPolicies(), Policy: q.account.Offboarding,
-		MaySetPolicy: membership.MaySetOffboardingPolicy(q.by) == nil}
+		MaySetPolicy: membership.MaySetPolicies(q.by) == nil,
+		LeakPolicies: account.LeakPolicies(), LeakPolicy: q.account.Leaks}
 	if h.tokens.MayIssue(q.by, token.AccountOwner(q.account)) == nil {
 		shown.NewToken = q.address("/tokens/new?preset=" + scope.IdentityProvider)
 	}

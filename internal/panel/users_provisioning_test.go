@@ -3,6 +3,7 @@ package panel_test
 import (
 	"io"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/internal/access"
 	"latchkey/internal/auth"
 	"latchkey/internal/directory"
 	"latchkey/internal/gormdb"
@@ -68,12 +70,12 @@ func (v *visitor) scimToken(s *server, name string) string {
 }
 
 // provisionSome records what an identity provider did, without its requests: those record the last use of its token
-// later. One of the recorded requests failed.
-func (s *server) provisionSome(tokenID uuid.UUID) {
+// later, and here it is recorded at once. One of the recorded requests failed.
+func (s *server) provisionSome(tokenID uuid.UUID, name string) {
 	s.t.Helper()
 	db := dbtest.Open(s.t, s.database)
 	account := uuid.MustParse(s.Account)
-	by := &auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: tokenID, Name: "Okta", AccountID: account,
+	by := &auth.Principal{NoCredential: "a test", Kind: auth.APIToken, ID: tokenID, Name: name, AccountID: account,
 		Scopes: scope.NewSet(scope.AccountUsersWrite, scope.AccountUsersDelete)}
 	email := ida
 	_, _, err := membership.NewService(db.Memberships(), time.Now).Enroll(s.t.Context(), by,
@@ -84,8 +86,12 @@ func (s *server) provisionSome(tokenID uuid.UUID) {
 	}
 	request := directory.Request{AccountID: account, ID: uuid.Must(uuid.NewV7()), At: time.Now(), TokenID: tokenID,
 		Method: http.MethodPost, Resource: "Users", Subject: ida, Status: http.StatusConflict,
-		Detail: "A user in this account already has this e-mail address.", RequestID: "a-request"}
+		Detail: "A user in this account already has this email address.", RequestID: "a-request"}
 	if err := gormdb.Directory(db).SaveRequests(s.t.Context(), []directory.Request{request}); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := db.Uses().SaveUses(s.t.Context(), []access.Use{{AccountID: account, TokenID: tokenID, At: request.At,
+		IP: netip.MustParseAddr("198.51.100.9")}}); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -94,20 +100,22 @@ func (s *server) provisionSome(tokenID uuid.UUID) {
 func TestProvisioning(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		owner, at := s.signedIn(s.OwnerEmail), s.page("/users/provisioning")
-		page := owner.open(at).wants(http.StatusOK, "No requests yet.").
-			wants(http.StatusOK, "No failed requests.")
+		page := owner.open(at).wants(http.StatusOK, "Provisioning Not connected").
+			wants(http.StatusOK, "No requests yet.").wants(http.StatusOK, "No failed requests.")
 		check.Equal(t, valueOf(page, "url"), s.URL+s.page("/scim/v2"), "base URL")
 		owner.open(s.page("/users")).wants(http.StatusOK, "Provisioning").lacks("Provisioned")
 		token := owner.scimToken(s, "Okta")
 		s.scim(token, http.StatusCreated, http.MethodPost, "/Users", addIda)
 		s.scim(token, http.StatusConflict, http.MethodPost, "/Users", addIda)
 		s.scim(token, http.StatusOK, http.MethodGet, "/ServiceProviderConfig", "")
-		page = owner.until(at, "already has this e-mail address")
+		page = owner.until(at, "already has this email address")
+		page.wants(http.StatusOK, "Provisioning Connected").wants(http.StatusOK, "Create another token")
 		page.wants(http.StatusOK, "POST /Users "+ida).wants(http.StatusOK, "GET /ServiceProviderConfig")
 		page.wants(http.StatusOK, "409 Conflict").wants(http.StatusOK, "Okta").lacks(token)
 		dbtest.NoSecrets(t, "the page", []byte(page.body))
-		if strings.Count(page.body, "<time datetime=") != 2 {
-			t.Errorf("page: got %d times, want one of each request", strings.Count(page.body, "<time datetime="))
+		if strings.Count(page.body, "<time datetime=") != 3 {
+			t.Errorf("page: got %d times, want one of each request and of the last use of the token",
+				strings.Count(page.body, "<time datetime="))
 		}
 
 		clerk := clerkOfEU(s)
@@ -188,7 +196,7 @@ func TestProvisioningInABrowser(t *testing.T) {
 		b.click("Copy the base URL")
 		b.see("Copied.")
 		check.Equal(t, b.clipboard(), s.URL+s.page("/scim/v2"), "copied")
-		b.follow("Create token")
+		b.follow("Create API token")
 		b.fill("Name", "Okta")
 		b.follow("Create API token")
 		b.see("shown only once")
@@ -198,9 +206,9 @@ func TestProvisioningInABrowser(t *testing.T) {
 		b.follow("Done")
 		s.scim(token, http.StatusCreated, http.MethodPost, "/Users", addIda)
 		s.scim(token, http.StatusConflict, http.MethodPost, "/Users", addIda)
-		s.signedIn(s.OwnerEmail).until(at, "already has this e-mail address")
+		s.signedIn(s.OwnerEmail).until(at, "already has this email address")
 		b.open(at)
-		b.see("already has this e-mail address")
+		b.see("already has this email address")
 		b.inspect("provisioning")
 		b.follow("Users")
 		b.see("Provisioned")

@@ -213,7 +213,7 @@ func (h *removalHandler) leave(q *request, w leaving) error {
 	return q.redirectWithNotice(to, noticeOf(w.notice, fullName(p.User)))
 }
 
-// offboard removes or deactivates the user, revokes exactly the chosen tokens, whatever the account's policy is, and
+// offboard removes or deactivates the user, revokes exactly the chosen tokens under each policy of the account, and
 // returns how many it revoked.
 func (h *removalHandler) offboard(q *request, p user.Profile, w leaving, chosen []uuid.UUID) (int, error) {
 	r := membership.Removal{User: user.Ref{ID: &p.ID}, Tokens: append([]uuid.UUID{}, chosen...)}

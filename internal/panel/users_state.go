@@ -21,8 +21,10 @@ var userFilters = []struct {
 	{key: "none", withoutStores: true},
 }
 
-// userListState is the state of a list of users that its address holds. Without a sort order, the users who joined
-// last are first.
+// byJoined is the order of a list that is too long to be sorted: the users who joined last are first.
+const byJoined = user.Sort("joined")
+
+// userListState is the state of a list of users that its address holds. Without a sort order, it is sorted by name.
 type userListState struct {
 	Search, Status, Store string
 	Role                  user.Role
@@ -34,7 +36,8 @@ type userListState struct {
 // userListStateOf reads the state from the address. Invalid values are replaced by the defaults.
 func userListStateOf(q *request) userListState {
 	query := q.r.URL.Query()
-	s := userListState{Search: strings.TrimSpace(query.Get("q")), Status: "all", Store: query.Get("store"), page: 1}
+	s := userListState{Search: strings.TrimSpace(query.Get("q")), Status: "all", Store: query.Get("store"),
+		sort: user.ByName, page: 1}
 	for _, f := range userFilters {
 		if f.key == query.Get("status") {
 			s.Status = f.key
@@ -43,17 +46,23 @@ func userListStateOf(q *request) userListState {
 	if role := user.Role(query.Get("role")); slices.Contains(user.Roles(), role) {
 		s.Role = role
 	}
-	if by := user.Sort(query.Get("sort")); by == user.ByName || by == user.ByLastSignIn {
-		s.sort, s.descending = by, query.Get("order") == "down"
+	if by := user.Sort(query.Get("sort")); by == user.ByLastSignIn || by == byJoined {
+		s.sort = by
 	}
+	s.descending = query.Get("order") == "down"
 	if n, err := strconv.Atoi(query.Get("page")); err == nil && n > 1 && n <= user.MaxSorted {
 		s.page = n
 	}
 	return s
 }
 
-// Sort returns the sort order as the form's hidden field holds it, and Order its direction.
-func (s userListState) Sort() string { return string(s.sort) }
+// Sort returns the sort order as the form's hidden field holds it, empty for the default, and Order its direction.
+func (s userListState) Sort() string {
+	if s.sort == user.ByName {
+		return ""
+	}
+	return string(s.sort)
+}
 
 // Order returns "down" for a descending order, "" otherwise.
 func (s userListState) Order() string {
@@ -95,8 +104,8 @@ func (s userListState) filters(q *request, ofStore bool) []filterLink {
 	return all
 }
 
-// columns returns the headings of the list. Those of sortable columns lead to the ascending order, the descending one
-// and the default in turn; for the last sign-in, the descending one is first.
+// columns returns the headings of the list. Those of sortable columns lead to the ascending order and the descending
+// one in turn; for the last sign-in, the descending one is first.
 func (s userListState) columns(q *request, external, ofStore, sortable bool) []column {
 	places := "places"
 	if ofStore {
@@ -115,20 +124,15 @@ func (s userListState) column(q *request, key string, by user.Sort, sortable boo
 	if !sortable {
 		return head
 	}
-	first, second := "", "down"
+	to, order := userListState{sort: by}.Sort(), ""
 	if by == user.ByLastSignIn {
-		first, second = second, first
+		order = "down"
 	}
-	switch {
-	case s.sort != by:
-		head.Address = q.withQuery("sort", string(by), "order", first, "page", "")
-		return head
-	case s.Order() == first:
-		head.Address = q.withQuery("sort", string(by), "order", second, "page", "")
-	default:
-		head.Address = q.withQuery("sort", "", "order", "", "page", "")
+	if s.sort == by {
+		order = map[bool]string{false: "down", true: ""}[s.descending]
+		head.Sorted = map[bool]string{false: "ascending", true: "descending"}[s.descending]
 	}
-	head.Sorted = map[bool]string{false: "ascending", true: "descending"}[s.descending]
+	head.Address = q.withQuery("sort", to, "order", order, "page", "", "after", "", "before", "")
 	return head
 }
 

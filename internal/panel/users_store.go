@@ -27,16 +27,23 @@ func (h *storeUserHandler) routes() []route {
 
 // storeUserPage is the data of the page of a user's permissions in a store.
 type storeUserPage struct {
-	Person  user.Profile
-	Name    string
-	In      string
-	Place   user.StorePlace
-	Form    *form
-	Roles   []roleChoice
-	Groups  []permissionGroup
-	MayEdit bool
+	Person user.Profile
+	Name   string
+	In     string
+	Place  user.StorePlace
+	// You reports whether the user is the visitor, and StorePage is the address of the first page of the store
+	// that the visitor may open.
+	You       bool
+	StorePage string
+	Form      *form
+	Roles     []roleChoice
+	Groups    []permissionGroup
+	MayEdit   bool
 	// Limited reports whether there are permissions that the visitor may not grant or take away.
 	Limited bool
+	// ChangeOwner is the address of the list of users of whom the visitor can make another one the owner, empty if the
+	// user does not own the store or the visitor may not.
+	ChangeOwner string
 	// MayStatus and MayRemove report whether the visitor may change the status and remove the user from the store.
 	MayStatus, MayRemove bool
 }
@@ -90,10 +97,14 @@ func (h *storeUserHandler) show(q *request, status int, p user.Profile, place us
 	}
 	owner := place.Store.OwnerID == p.ID
 	shown := storeUserPage{Person: p, Name: fullName(p.User), In: q.address("/users"), Place: place, Form: f}
+	shown.You, shown.StorePage = p.ID == q.by.ID, storeAddress(q, place.Store)
 	shown.MayEdit = !owner && user.MayIn(q.by, place.StoreID, auth.EditUsers) == nil
 	shown.MayStatus = shown.MayEdit && (place.Status == user.Active ||
 		user.CheckGrant(grantable, nil, place.Permissions) == nil)
 	shown.MayRemove = !owner && user.MayIn(q.by, place.StoreID, auth.DeleteUsers) == nil
+	if owner && user.MayTransfer(q.by) == nil && q.by.OwnsStore(q.by.AccountID, place.StoreID) {
+		shown.ChangeOwner = q.address("/stores/" + place.Store.Hash + "/users")
+	}
 	held := place.Permissions
 	if f.Refused() && !q.r.PostForm.Has("role") {
 		held = f.Values["permissions"]

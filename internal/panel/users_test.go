@@ -62,7 +62,7 @@ func TestPeople(t *testing.T) {
 		all := owner.get(s.page("/users"))
 		all.wants(http.StatusOK, "5 users").lacks("External ID")
 		for _, text := range []string{"Ana Alvarez", ana, "Acme US: Custom permissions", "Acme EU: Store owner",
-			"Account owner", "Deactivated", "Never"} {
+			"Account owner Acme US: Store owner", "No permissions Deactivated", "Never"} {
 			all.wants(http.StatusOK, text)
 		}
 		found := owner.submit(all, "Search", "q", "CARON")
@@ -70,7 +70,7 @@ func TestPeople(t *testing.T) {
 		owner.get(s.page("/users?q=nobody+at+all")).wants(http.StatusOK, "No users match.")
 		owner.get(s.page("/users?q=x")).wants(http.StatusUnprocessableEntity,
 			"Search for 2 to 100 characters.").lacks(ana)
-		owner.get(s.page("/users?after=x")).wants(http.StatusUnprocessableEntity, "This is not a cursor.")
+		owner.get(s.page("/users?sort=joined&after=x")).wants(http.StatusUnprocessableEntity, "This is not a cursor.")
 		owner.get(s.page("/stores/acme1us/users")).wants(http.StatusOK, "3 users").wants(http.StatusOK,
 			ben).lacks(chloe)
 		owner.get(s.page("/stores/nowhere/users")).wants(http.StatusNotFound, "no such store")
@@ -87,7 +87,7 @@ func TestPeopleFilteredAndSorted(t *testing.T) {
 		pending := owner.get(linkCalled(t, all, "Pending")).wants(http.StatusOK, "1 user found").lacks(ana)
 		pending.wants(http.StatusOK, "zoe@acme.example In no store Pending Not invited yet")
 		owner.get(linkCalled(t, pending, "Deactivated")).wants(http.StatusOK, "No users match.")
-		owner.get(linkCalled(t, pending, "In no store")).wants(http.StatusOK, "zoe@acme.example").lacks(ana)
+		owner.get(linkCalled(t, pending, "No store")).wants(http.StatusOK, "zoe@acme.example").lacks(ana)
 		owner.get(s.page("/users?store=acme1us&status=active")).wants(http.StatusOK, ben).lacks(chloe)
 		owner.get(s.page("/users?store=acme1us&q=ana")).wants(http.StatusOK, "1 user found").lacks(ben)
 		owner.get(s.page("/users?store=acme1us")).lacks("In no store")
@@ -105,15 +105,17 @@ func TestPeopleFilteredAndSorted(t *testing.T) {
 			}
 			return names
 		}
-		up := owner.get(linkCalled(t, all, "Name"))
-		check.Equal(t, names(up), []string{"Acme", "Ana", "Ben", "Chloé", "Store", "zoe@acme.example"}, "by name")
-		down := owner.get(linkCalled(t, up, "Name"))
+		check.Equal(t, names(all), []string{"Acme", "Ana", "Ben", "Chloé", "Store", "zoe@acme.example"}, "by name")
+		down := owner.get(linkCalled(t, all, "Name"))
 		check.Equal(t, names(down), []string{"zoe@acme.example", "Store", "Chloé", "Ben", "Ana", "Acme"}, "backward")
-		check.Equal(t, names(owner.get(linkCalled(t, down, "Name"))), names(all), "the default again")
+		check.Equal(t, names(owner.get(linkCalled(t, down, "Name"))), names(all), "forward again")
+		joined := owner.get(s.page("/users?sort=joined"))
+		check.Equal(t, names(joined)[0], "zoe@acme.example", "the user who joined last")
 		_ = s.signedIn(ana)
 		last := owner.get(linkCalled(t, owner.get(s.page("/users?q=an")), "Last sign-in"))
 		check.Equal(t, names(last)[0], "Ana", "the user who signed in last")
 		last.lacks(ben)
+		owner.get(linkCalled(t, last, "Name")).wants(http.StatusOK, "Ana Alvarez")
 	})
 }
 
@@ -127,11 +129,11 @@ func TestPeoplePages(t *testing.T) {
 		}
 		s.run(list.String(), "user", "provision", "--account", s.Account, "--file", "-", "--format", "csv")
 		owner := s.signedIn(s.OwnerEmail)
-		first := owner.get(s.page("/users?q=many"))
+		first := owner.get(s.page("/users?q=many&sort=joined"))
 		first.wants(http.StatusOK, "60 users found").lacks("manyaa@")
 		older := owner.get(linkCalled(t, first, "Older"))
 		older.wants(http.StatusOK, "manyaa@acme.example").wants(http.StatusOK, "60 users found").lacks("Older")
-		sorted := owner.get(s.page("/users?q=many&sort=name&order=down"))
+		sorted := owner.get(s.page("/users?q=many&order=down"))
 		sorted.wants(http.StatusOK, "60 users found").lacks("manych@")
 		last := owner.get(linkCalled(t, sorted, "Next")).wants(http.StatusOK, "manych@acme.example").lacks("Next")
 		owner.get(linkCalled(t, last, "Previous")).lacks("Previous")
@@ -197,7 +199,7 @@ func TestPersonDetails(t *testing.T) {
 		saved := owner.submit(owner.get(at), "Save", "firstName", "Anna", "externalId", "hr-7")
 		saved.goes(at).notes("person_saved", 1)
 		owner.get(at).wants(http.StatusOK, "Anna Alvarez")
-		owner.get(s.page("/users")).wants(http.StatusOK, "External ID").wants(http.StatusOK, "hr-7")
+		owner.get(s.page("/users")).wants(http.StatusOK, "External ID hr-7")
 		other := owner.get(personAt(t, list, "Ben Becker"))
 		owner.submit(other, "Save", "externalId", "hr-7").wants(http.StatusUnprocessableEntity,
 			"Another user in this account has this external id.")
@@ -238,7 +240,7 @@ func TestPlaces(t *testing.T) {
 		owner.submit(owner.get(place), "Deactivate").goes(place).notes("place_saved", 1)
 		owner.get(at).wants(http.StatusOK, "Acme EU Custom permissions Deactivated")
 		owner.submit(owner.get(place), "Reactivate").goes(place).notes("place_saved", 1)
-		confirmation := owner.get(linkCalled(t, owner.get(place), "Remove from this store"))
+		confirmation := owner.get(linkCalled(t, owner.get(place), "Remove from the store"))
 		owner.submit(confirmation.wants(http.StatusOK, "Remove Ana Alvarez from Acme EU?"),
 			"Remove from the store").goes(at).notes("person_out_of_store", 1)
 		owner.get(at).lacks("Custom permissions Deactivated")
@@ -246,9 +248,12 @@ func TestPlaces(t *testing.T) {
 		self := personAt(t, owner.get(s.page("/users")), "Acme Owner")
 		owner.get(self).wants(http.StatusOK, "cannot be removed").lacks("Remove from the account")
 		// The owner reclaims the store there. The only choice is selected.
-		owner.get(linkCalled(t, owner.get(self), "Take ownership")).wants(http.StatusOK, "Acme EU").lacks("They get")
+		owner.get(linkCalled(t, owner.get(self), "Take ownership")).wants(http.StatusOK,
+			"Take ownership of Acme EU?").wants(http.StatusOK, "Store Owner (eu@acme.example) stays").lacks("They get")
 		own := self + "/stores/acme1us"
-		owner.get(own).wants(http.StatusOK, "This user owns the store").lacks("Deactivate")
+		check.Equal(t, linkCalled(t, owner.get(own), "Change owner"), s.page("/stores/acme1us/users"), "its users")
+		owner.get(own).wants(http.StatusOK, "Acme Owner in Acme US You Active").wants(http.StatusOK,
+			"You own this store and have all permissions in it.").lacks("Deactivate")
 		owner.post(own+"/status", "status", "INACTIVE").wants(http.StatusUnprocessableEntity,
 			"This user owns the store")
 	})
@@ -289,9 +294,9 @@ func TestRemovePerson(t *testing.T) {
 		heir := personAt(t, list, "Ana Alvarez")
 		give := owner.get(heir + "/owner")
 		owner.submit(give, "Transfer ownership").wants(http.StatusUnprocessableEntity,
-			"Choose what to transfer.").wants(http.StatusUnprocessableEntity, "Confirm that you understand this.")
-		owner.submit(give, "Transfer ownership", "what", "acme2eu", "sure",
-			"yes").goes(heir).notes("owner_now", 1)
+			"Choose what to transfer.")
+		give.wants(http.StatusOK, "Store Owner (eu@acme.example) stays as an administrator.")
+		owner.submit(give, "Transfer ownership", "what", "acme2eu").goes(heir).notes("owner_now", 1)
 		owner.setPolicy(s, "REVOKE_TOKENS")
 		confirmation := owner.get(at + "/remove")
 		confirmation.wants(http.StatusOK, "They are signed out of 1 session").wants(http.StatusOK,
@@ -381,8 +386,7 @@ func TestRemoveAsksAgain(t *testing.T) {
 		place := owner.get(at + "/stores/acme1us/remove")
 		s.age(16 * time.Minute)
 		owner.submit(place, "Remove from the store").wants(http.StatusOK, "Confirm your identity")
-		owner.submit(give, "Transfer ownership", "what", "acme1us", "sure", "yes").wants(http.StatusOK,
-			"Confirm your identity")
+		owner.submit(give, "Transfer ownership", "what", "acme1us").wants(http.StatusOK, "Confirm your identity")
 		again := owner.submit(confirmation, "Remove from the account").wants(http.StatusOK, "Confirm your identity")
 		owner.get(at).wants(http.StatusOK, ben)
 		owner.submit(again, "Continue", "password_again",
@@ -412,13 +416,14 @@ func TestPeopleRefuse(t *testing.T) {
 			{"another store's status", target + "/stores/acme1us/status", []string{"status", "INACTIVE"}, 404, 404,
 				403},
 			{"out of another store", target + "/stores/acme1us/remove", nil, 404, 404, 403},
-			{"the account's owner", target + "/owner", []string{"what", "*", "sure", "yes"}, 403, 403, 403},
-			{"a store's owner", target + "/owner", []string{"what", "acme1us", "sure", "yes"}, 404, 404, 403},
+			{"the account's owner", target + "/owner", []string{"what", "*"}, 403, 403, 403},
+			{"a store's owner", target + "/owner", []string{"what", "acme1us"}, 404, 404, 403},
 			{"out of the account", target + "/remove", nil, 403, 403, 403},
 			{"deactivated", target + "/deactivate", nil, 403, 403, 403},
 			{"reactivated", target + "/reactivate", nil, 403, 403, 403},
 			{"the off-boarding policy", s.page("/users/offboarding"), []string{"policy", "REVOKE_TOKENS"}, 403, 403,
 				403},
+			{"the leak policy", s.page("/users/leaks"), []string{"policy", "NOTIFY"}, 403, 403, 403},
 		} {
 			for who, each := range map[string]struct {
 				v    *visitor

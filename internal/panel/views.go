@@ -173,6 +173,8 @@ func (v *views) functions() template.FuncMap {
 		"args":       arguments,
 		"join":       strings.Join,
 		"breakable":  breakable,
+		"unbroken":   unbroken,
+		"prose":      prose,
 		"list":       v.messages.list,
 		"language":   languageName,
 	}
@@ -196,16 +198,31 @@ func (v *views) icon(name string) (template.HTML, error) {
 	return template.HTML(a.content), nil //nolint:gosec // an embedded file
 }
 
-// partOfAddress matches a part of a URL or an e-mail address with the characters after which a line may break.
+// partOfAddress matches a part of a URL or an email address with the characters after which a line may break.
 var partOfAddress = regexp.MustCompile(`[^/@_?&=-]+[/@_?&=-]*|[/@_?&=-]+`)
 
-// breakable returns a URL or an e-mail address that a narrow place breaks between its parts, and not within a word.
+// breakable returns a URL or an email address that a narrow place breaks between its parts, and not within a word.
 func breakable(text string) template.HTML {
 	parts := partOfAddress.FindAllString(text, -1)
 	for i := range parts {
 		parts[i] = template.HTMLEscapeString(parts[i])
 	}
 	return template.HTML(strings.Join(parts, "<wbr>")) //nolint:gosec // its parts are escaped
+}
+
+// unbroken returns a name that no line breaks between its words.
+func unbroken(name string) string { return strings.ReplaceAll(name, " ", "\u00a0") }
+
+// prose returns a description with its parts in backticks as code.
+func prose(description string) template.HTML {
+	var text strings.Builder
+	for i, part := range strings.Split(description, "`") {
+		if part = template.HTMLEscapeString(part); i%2 == 1 {
+			part = "<code>" + part + "</code>"
+		}
+		text.WriteString(part)
+	}
+	return template.HTML(text.String()) //nolint:gosec // its parts are escaped
 }
 
 // arguments makes a map from pairs of name and value, for a template that takes several values.

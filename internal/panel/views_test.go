@@ -98,7 +98,7 @@ func TestAgain(t *testing.T) {
 		b.open("/accounts/" + s.Account + "/tokens/new")
 		b.inspect("token-new")
 		b.fill("Name", "Kept while asking")
-		b.check("Account Users: read")
+		b.check("Account Users: read-only")
 		s.age(16 * 60 * 1e9)
 		b.follow("Create API token")
 		b.see("Confirm your identity")

@@ -2,7 +2,6 @@ package panel
 
 import (
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -36,9 +35,8 @@ type shownWebhook struct {
 	webhook.Webhook
 
 	Address, Creator string
-	// Status is a part of message keys: the state, or "failing" for an enabled webhook that fails. Badge and Icon show
-	// it.
-	Status, Badge, Icon string
+	// Status is a part of message keys: the state, or "failing" for an enabled webhook that fails. Badge is its look.
+	Status, Badge string
 	// Named are the types with the anchors of their descriptions.
 	Named []typeName
 	// Last is the delivery of the newest event, or nil. Delivered and Failed count attempts of the last 24 hours. Only
@@ -65,14 +63,11 @@ type typeName struct{ Name, Anchor string }
 // anchorOf returns the ID of the element that describes an event type or the types of a pattern.
 func anchorOf(name string) string { return strings.TrimSuffix(name, ofGroup) }
 
-// The looks of states: the CSS class of the badge, and the icon.
-var webhookLooks = map[string][2]string{
-	"enabled": {"good", "check"}, "failing": {"bad", "alert"}, "paused": {"warn", "pause"},
-	"disabled": {"bad", "close"},
-}
+// The looks of states: the CSS class of the badge.
+var webhookLooks = map[string]string{"enabled": "good", "failing": "bad", "paused": "warn", "disabled": "bad"}
 
-var deliveryLooks = map[webhook.DeliveryState][2]string{
-	webhook.Pending: {"warn", "clock"}, webhook.Delivered: {"good", "check"}, webhook.Dead: {"bad", "close"},
+var deliveryLooks = map[webhook.DeliveryState]string{
+	webhook.Pending: "warn", webhook.Delivered: "good", webhook.Dead: "bad",
 }
 
 // describe returns a webhook as pages show it.
@@ -84,7 +79,7 @@ func (h *webhookHandler) describe(q *request, w webhook.Webhook) shownWebhook {
 	if w.State == webhook.Enabled && !w.FailingSince.IsZero() {
 		shown.Status = "failing"
 	}
-	shown.Badge, shown.Icon = webhookLooks[shown.Status][0], webhookLooks[shown.Status][1]
+	shown.Badge = webhookLooks[shown.Status]
 	for _, name := range w.Types {
 		shown.Named = append(shown.Named, typeName{name, anchorOf(name)})
 	}
@@ -117,6 +112,8 @@ type webhookListPage struct {
 	Rows      []shownWebhook
 	MayChange bool
 	Pages     pageLinks
+	// Count is the number of all webhooks.
+	Count int
 }
 
 func (h *webhookHandler) list(q *request) error {
@@ -124,8 +121,12 @@ func (h *webhookHandler) list(q *request) error {
 	if err != nil {
 		return err
 	}
+	count, err := h.webhooks.CountWebhooks(q.r.Context(), q.by)
+	if err != nil {
+		return err
+	}
 	shown := webhookListPage{Base: webhooksBase(q), MayChange: webhook.MayChange(q.by) == nil,
-		Pages: pageLinksOf(q, found)}
+		Pages: pageLinksOf(q, found), Count: int(count)}
 	for _, item := range found.Items {
 		shown.Rows = append(shown.Rows, h.describe(q, item.Node))
 	}
@@ -178,6 +179,23 @@ type eventTypeGroup struct {
 	Types                  []eventTypeChoice
 }
 
+// Count returns the number of its types that are chosen.
+func (g eventTypeGroup) Count() int {
+	if g.Chosen {
+		return len(g.Types)
+	}
+	n := 0
+	for _, t := range g.Types {
+		if t.Chosen {
+			n++
+		}
+	}
+	return n
+}
+
+// Opens reports whether forms show the group open: some of its types are chosen, and not all at once.
+func (g eventTypeGroup) Opens() bool { return !g.Chosen && g.Count() > 0 }
+
 // eventTypeChoice is one event type.
 type eventTypeChoice struct {
 	audit.TypeInfo
@@ -186,23 +204,17 @@ type eventTypeChoice struct {
 	Chosen bool
 }
 
-// aside matches what the descriptions of types say only for programs, about logs and values of fields.
-var aside = regexp.MustCompile(` It is in the [^.]+\.$|, which stays PENDING|, which the event store\.updated shows`)
-
-// About returns the description as forms show it: without what the descriptions of many types share. The page of all
-// types shows the whole one.
-func (c eventTypeChoice) About() string {
-	about := strings.Replace(aside.ReplaceAllString(c.Description, ""), "until cancelAt", "until its term ends", 1)
-	for _, prefix := range []string{"Occurs when ", "Occurs once when ", "Occurs once, when ", "Occurs once, "} {
-		if rest, has := strings.CutPrefix(about, prefix); has {
-			return strings.ToUpper(rest[:1]) + rest[1:]
-		}
+// SentTo returns a part of a message key that says who gets the events: "both", "partner" or "merchant". It is empty
+// for events that every account has of its own.
+func (c eventTypeChoice) SentTo() string {
+	if len(c.Logs) > 1 {
+		return "both"
 	}
-	return about
+	return strings.Join(c.Logs, "")
 }
 
-// Words returns what the search in the form finds.
-func (c eventTypeChoice) Words() string { return strings.ToLower(string(c.Name) + " " + c.About()) }
+// Words returns what a search over event types finds.
+func (c eventTypeChoice) Words() string { return strings.ToLower(string(c.Name) + " " + c.Description) }
 
 // eventTypeGroups returns all event types by the kind of thing, with the chosen ones selected.
 func eventTypeGroups(q *request, chosen []string) []eventTypeGroup {

@@ -33,7 +33,7 @@ func overlapKeys() []string {
 	return keys
 }
 
-// replayKinds are the choices of what to replay in a period: events whose delivery has one of the states, or all.
+// replayKinds are the choices for the replay of a period: events whose delivery has one of the states, or all.
 var replayKinds = []struct {
 	key    string
 	states []webhook.DeliveryState

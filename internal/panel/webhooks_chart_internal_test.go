@@ -1,11 +1,9 @@
 package panel
 
 import (
-	"strings"
 	"testing"
 	"time"
 
-	"latchkey/internal/audit"
 	"latchkey/internal/test/check"
 	"latchkey/internal/webhook"
 )
@@ -74,18 +72,19 @@ func TestDurationText(t *testing.T) {
 	}
 }
 
-// Forms show descriptions without what those of many types share.
-func TestAboutTypes(t *testing.T) {
-	types := audit.Catalogue()
-	if len(types) == 0 {
-		t.Fatal("types of events: got none, want some")
-	}
-	for _, one := range types {
-		about := eventTypeChoice{TypeInfo: one}.About()
-		if about == "" || strings.HasPrefix(about, "Occurs") || aside.MatchString(about) ||
-			strings.Contains(about, "cancelAt") {
-			t.Errorf("%s: got the description %q, want it to begin with what happens", one.Name, about)
-		}
+// A group says how many of its types are chosen, and is open while some are.
+func TestChosenInGroup(t *testing.T) {
+	for _, tc := range []struct {
+		group eventTypeGroup
+		count int
+		opens bool
+	}{
+		{eventTypeGroup{Types: []eventTypeChoice{{}, {}}}, 0, false},
+		{eventTypeGroup{Types: []eventTypeChoice{{Chosen: true}, {}}}, 1, true},
+		{eventTypeGroup{Chosen: true, Types: []eventTypeChoice{{}, {}}}, 2, false},
+	} {
+		check.Equal(t, tc.group.Count(), tc.count, "count of %+v", tc.group)
+		check.Equal(t, tc.group.Opens(), tc.opens, "whether %+v is open", tc.group)
 	}
 }
 

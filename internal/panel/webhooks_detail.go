@@ -52,9 +52,12 @@ type webhookPage struct {
 	// Deliveries are one page of those that the filter selects.
 	Deliveries []shownDelivery
 	Pages      pageLinks
-	// Bounds are the fields of a period, and Kinds the choices of what to replay in it.
+	// Bounds are the fields of a period, and Kinds the choices for its replay.
 	Bounds, Kinds []string
 }
+
+// Unused reports whether nothing was sent or waits to be sent.
+func (p webhookPage) Unused() bool { return p.Counts.All == 0 && p.Chart.Delivered+p.Chart.Failed == 0 }
 
 // deliveryCounts are the numbers of a webhook's deliveries by state.
 type deliveryCounts struct{ All, Pending, Delivered, Dead int }
@@ -84,7 +87,7 @@ type shownDelivery struct {
 	// MessageID is the header webhook-id of its requests.
 	MessageID            string
 	Type, Subject, Actor string
-	Badge, Icon          string
+	Badge                string
 	// Latest is the last attempt, nil if there is none. Shown are all attempts, newest first.
 	Latest *shownAttempt
 	Shown  []shownAttempt
@@ -103,7 +106,7 @@ type shownAttempt struct {
 func describeDelivery(q *request, d webhook.Delivery) shownDelivery {
 	shown := shownDelivery{Delivery: d, MessageID: account.IDPrefix + "event/" + d.Event.ID.String(),
 		Type: string(d.Event.Action.Type()), Subject: d.Event.Target.Name,
-		Actor: actorName(q, d.Event.Actor), Badge: deliveryLooks[d.State][0], Icon: deliveryLooks[d.State][1],
+		Actor: actorName(q, d.Event.Actor), Badge: deliveryLooks[d.State],
 		Data: eventData(d.Event.Data)}
 	if shown.Subject == "" {
 		shown.Subject = d.Event.Target.Key

@@ -34,7 +34,7 @@ type receiver struct {
 // received is one request.
 type received struct {
 	ID, Body string
-	// Signatures are the signatures of the header, as they are separated there.
+	// Signatures are the signatures of the header, separated.
 	Signatures []string
 }
 
@@ -190,7 +190,7 @@ func TestDeliveriesOfWebhook(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		owner, to := s.signedIn(s.OwnerEmail), s.receiver(t)
 		hook, _ := owner.addWebhook(s.page("/webhooks"), to.URL, "user.*")
-		before := owner.open(hook).wants(http.StatusOK, "There are no deliveries here.")
+		before := owner.open(hook).wants(http.StatusOK, "No deliveries yet")
 		owner.submit(before, "Send test event").goes(hook).notes("webhook_tested", 1)
 		owner.submit(before, "Send test event").goes(hook).notes("webhook_sent_before", 1)
 		first := to.wait(t, 1)[0]
@@ -208,7 +208,7 @@ func TestDeliveriesOfWebhook(t *testing.T) {
 		unknown := []string{"form", formOf(t, owner.open(hook)), "event", uuid.NewString()}
 		owner.post(hook+"/replay", unknown...).wants(http.StatusNotFound, "")
 		check.Equal(t, len(to.wait(t, 2)), 2, "requests")
-		owner.open(s.page("/webhooks")).wants(http.StatusOK, "2 delivered").wants(http.StatusOK, "0 failed attempts")
+		owner.open(s.page("/webhooks")).wants(http.StatusOK, "2 delivered, 0 failed").wants(http.StatusOK, "1 webhook")
 		owner.open(hook+"?state=delivered").wants(http.StatusOK, first.ID)
 		owner.open(hook+"?state=dead").wants(http.StatusOK, "There are no deliveries here.")
 	})

@@ -1,5 +1,5 @@
-// What forms share: a checkbox for a whole list, and protection against double
-// submits. Without this file the pages do the same with the server's help.
+// What forms share: a checkbox for a whole list, a choice for all its rows, and
+// protection against double submits. Without this file the pages do the same with the server's help.
 
 // The checkbox that selects all rows of a table or a list. It has a dash while some
 // of them are selected.
@@ -16,6 +16,12 @@ document.addEventListener("change", (event) => {
   markAll();
 });
 addEventListener("pageshow", markAll);
+
+// A choice that all rows of a list take over.
+document.addEventListener("change", (event) => {
+  if (!event.target.matches("[data-fills]")) return;
+  for (const each of event.target.closest("fieldset").querySelectorAll("select:not([data-fills])")) each.value = event.target.value;
+});
 
 // All or none of the boxes of a group.
 document.addEventListener("click", (event) => {
@@ -53,3 +59,14 @@ document.addEventListener("submit", (event) => {
 
 // Enter in a field presses the first button of a form, even a hidden one.
 for (const button of document.querySelectorAll("button.unscripted")) button.type = "button";
+
+// A button that names the amount in a field.
+for (const button of document.querySelectorAll("[data-names]")) {
+  const field = document.getElementById(button.dataset.names), plain = button.textContent;
+  const name = () => {
+    const amount = Number(field.value);
+    button.textContent = /^\d+(\.\d{1,2})?$/.test(field.value.trim()) && amount > 0 ? button.dataset.naming.replace("%s", button.dataset.sign + amount.toFixed(2)) : plain;
+  };
+  field.addEventListener("input", name);
+  addEventListener("pageshow", name);
+}

@@ -3,11 +3,14 @@
 
 document.documentElement.classList.add("js");
 
-// The cookie with the time zone, used from the next page on.
-const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-if (zone) {
+// The cookie with the time zone, used from the next page on. It is set when the page is first used, and not
+// while it loads: the first call of Intl takes a phone longer than the rest of this file.
+const setZone = () => {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (!zone) return;
   document.cookie = `latchkey-zone=${encodeURIComponent(zone)}; path=/; max-age=31536000; samesite=lax` + (location.protocol === "https:" ? "; secure" : "");
-}
+};
+for (const type of ["pointerdown", "keydown"]) addEventListener(type, setZone, { once: true, capture: true });
 
 // A button with data-copy copies the text of the element that it names, and one
 // with data-text copies this text. The button shows a check mark briefly, and the
@@ -39,7 +42,9 @@ document.addEventListener("click", (event) => {
 });
 
 // A field with data-find shows only the rows with its words, and the sections
-// that have such rows, in the element that it names.
+// that have such rows, in the element that it names. It opens groups of rows that
+// are closed; wasOpen says which were open before.
+const wasOpen = new Map();
 document.addEventListener("input", (event) => {
   const place = document.getElementById(event.target.dataset.find);
   if (!place) return;
@@ -48,6 +53,12 @@ document.addEventListener("input", (event) => {
   const sections = [...place.querySelectorAll("[data-found]")];
   for (const section of sections) section.hidden = !section.querySelector("[data-words]:not([hidden])");
   place.querySelector(".empty").hidden = sections.some((section) => !section.hidden);
+  const filtered = words.some(Boolean);
+  for (const group of place.querySelectorAll("details:has([data-words])")) {
+    if (!wasOpen.has(group)) wasOpen.set(group, group.open);
+    group.open = filtered || wasOpen.get(group);
+    if (!filtered) wasOpen.delete(group);
+  }
 });
 
 // Enter in such a field does not submit the form around it.

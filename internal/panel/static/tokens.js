@@ -1,6 +1,6 @@
-// The form of a new API token: presets, a filter over the scopes, implied scopes
-// and a live summary. Without this file the presets are links, and a button asks
-// the server for the summary.
+// The form of a new API token: presets, implied scopes and a live summary.
+// Without this file the presets are links, and a button asks the server for the
+// summary.
 
 // A field's date and time in the format of the pages.
 const asTime = (text) => {
@@ -105,33 +105,10 @@ document.addEventListener("click", (event) => {
   }
 });
 
-// The filter hides the resources that do not contain its words, and opens the
-// other groups. wasOpen says which of them were open before.
-const wasOpen = new Map();
-document.getElementById("scope-filter").addEventListener("input", (event) => {
-  const words = event.target.value.toLowerCase().split(/\s+/);
-  const filtered = words.some(Boolean);
-  let matches = 0;
-  for (const group of scopes.querySelectorAll("details")) {
-    let shown = 0;
-    for (const resource of group.querySelectorAll("[data-words]")) {
-      resource.hidden = !words.every((word) => resource.dataset.words.includes(word));
-      if (!resource.hidden) shown++;
-    }
-    group.hidden = shown === 0;
-    if (!wasOpen.has(group)) wasOpen.set(group, group.open);
-    group.open = filtered || wasOpen.get(group);
-    if (!filtered) wasOpen.delete(group);
-    matches += shown;
-  }
-  document.getElementById("scopes-unmatched").hidden = matches > 0;
-});
-document.getElementById("scope-filter").addEventListener("keydown", (event) => { if (event.key === "Enter") event.preventDefault(); });
-
 // A name that another token has is a reason to ask, and no error.
 const used = document.getElementById("name-used");
 if (used) {
-  const names = JSON.parse(used.dataset.names).map((name) => name.toLowerCase());
+  const names = JSON.parse(used.dataset.used).map((name) => name.toLowerCase());
   form.elements.name.addEventListener("input", (event) => { used.hidden = !names.includes(event.target.value.trim().toLowerCase()); });
 }
 
