@@ -188,6 +188,10 @@ func TestEveryChangeIsAudited(t *testing.T) {
 				vars{"offboardingPolicy": "REVOKE_TOKENS"}), byOwner.with("account.updated", "*"), 1},
 			{"the same again", send(owner, userMutation("account", "updateAccount"),
 				vars{"offboardingPolicy": "REVOKE_TOKENS"}), event{}, 0},
+			{"the leak policy changed", send(owner, userMutation("account", "updateAccount"),
+				vars{"leakPolicy": "NOTIFY"}), byOwner.with("account.updated", "*"), 1},
+			{"the same again", send(owner, userMutation("account", "updateAccount"),
+				vars{"leakPolicy": "NOTIFY"}), event{}, 0},
 			{"a store created", send(owner, userMutation("store", "createStore"), vars{"name": "Acme Asia"}),
 				byOwner.with("*", "*"), 2}, // the store, and its owner's membership
 			{"a store with an invalid name", send(owner, userMutation("store", "createStore"), vars{"name": " "}),

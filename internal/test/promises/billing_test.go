@@ -23,7 +23,7 @@ func newCharge(subscription, key string) vars {
 	return vars{"subscriptionId": subscription, "description": "Mails", "amount": dollar, "idempotencyKey": key}
 }
 
-// changing is a write of a group whose input is the ID of what it changes.
+// changing is a write of a group whose input is the ID of the changed object.
 func changing(group, name string) write {
 	return write{userMutation(group, name), func(p *fixture) vars { return vars{"id": p.billed[name]} }}
 }
