@@ -1,3 +1,4 @@
-// Package deploy has no code. Its folder has what is needed to run Latchkey for real, and tests that check each file
-// with a program that can refuse it.
+// Package deploy has no code. Its folders have what is needed to run Latchkey in
+// production, and its tests check each file with a program that can refuse it
+// (deploy/README.md).
 package deploy
