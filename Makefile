@@ -8,7 +8,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -s -w -X latchkey/internal/cli.version=$(VERSION)
 # Third-party clients and audits that tests run on Node or in a browser.
 AUDITS := internal/cli/testdata/newman internal/httpserver/testdata/graphqlhttp internal/httpserver/testdata/oauth internal/panel/testdata/axe \
-	internal/scim/testdata/patch internal/webhook/deliver/testdata/verify
+	internal/scim/testdata/patch internal/webhook/deliver/testdata/verify tools/release/testdata/cyclonedx
 # The race detector covers everything except two packages that would take most of the tests' time: the SQLite engine, which is C
 # translated to Go and shares data between goroutines only under its own locks, and Argon2id, which has no goroutines.
 WITHOUT_RACE := -race=false -d=checkptr=0
@@ -18,7 +18,7 @@ RACE := -race $(foreach package,modernc.org/sqlite/lib modernc.org/libc latchkey
 # detector. So its own tests, most of which drive a browser, run without the detector, in half the time. The checks of the
 # source and the language of SCIM have no goroutines either.
 UNRACED := latchkey/internal/panel latchkey/internal/test/arch latchkey/internal/scim
-# The slowest packages start first, so that none of them runs alone at the end.
+# The slowest packages start first, so that none of them runs by itself at the end.
 SLOWEST := ./internal/cli ./tools/bench ./internal/gormdb ./graph/apitest ./internal/signin ./internal/feed \
 	./internal/test/promises
 # How long `make fuzz` gives each target.
@@ -88,9 +88,10 @@ passwords: ## Write the list of common passwords from the npm package of its loc
 .PHONY: test
 test: ## Set up and run every test, on SQLite and on PostgreSQL
 	@tools/need gcc=gcc,libc6-dev initdb=postgresql node=nodejs npm=npm wrk=wrk pgbouncer=pgbouncer nginx=nginx caddy=caddy haproxy=haproxy \
-		curl=curl jq=jq python3=python3 chromium=chromium promtool=prometheus systemd-analyze=systemd
+		curl=curl jq=jq python3=python3 chromium=chromium promtool=prometheus systemd-analyze=systemd mandoc=mandoc
 	@$(MAKE) --no-print-directory $(AUDITS:%=%/node_modules/.package-lock.json)
 	go build -o bin/ ./internal/test/db/cmd/testcluster ./tools/testsummary
+	go build -C tools/deploycheck -o ../../bin/ .
 	go build -ldflags='-s -w' -o bin/tested/ ./cmd/latchkey ./examples/webhooks
 	LATCHKEY_TEST_PROGRAMS=$(CURDIR)/bin/tested bin/testcluster bin/testsummary -databases sqlite,postgres \
 		-beside 'go test -json -vet=off -count=1 -timeout 40m $(UNRACED)' \
@@ -104,6 +105,7 @@ test: ## Set up and run every test, on SQLite and on PostgreSQL
 lint: bin/golangci-lint ## Check formatting, vet, the linters of .golangci.yml and plain English
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "not gofmt'd: $$unformatted"; exit 1; fi
 	go vet ./...
+	go -C tools/deploycheck vet ./...
 	bin/golangci-lint run ./...
 	git ls-files | go run ./tools/prose
 
@@ -114,10 +116,26 @@ bin/golangci-lint: tools/lint.mod tools/lint.sum
 .PHONY: verify
 verify: ## Check that generated files, go.mod and go.sum are current
 	go mod tidy -diff
+	go -C tools/deploycheck mod tidy -diff
 	go mod verify
 	$(MAKE) --no-print-directory generate graphiql fonts passwords
 	@git diff --exit-code && test -z "$$(git status --porcelain)" \
 		|| { git status --short; echo "The tree differs from the last commit: run 'make generate graphiql fonts passwords' and commit the result."; exit 1; }
+
+# Built from a clone of the last commit, so that the same commit and version of Go give the same bytes everywhere.
+.PHONY: release
+release: ## Build the archives of a release for all platforms, checksums and an SBOM in dist/
+	go run ./tools/release -o dist
+
+# Two builds of this machine's platform in clones in different folders. They share the build cache, so that this takes little time.
+.PHONY: release-check
+release-check: ## Build a release for this machine twice and compare the bytes, checksums and SBOM
+	go run ./tools/release -platforms host -o tmp/release
+	go run ./tools/release -platforms host -verify tmp/release
+
+.PHONY: release-repeat
+release-repeat: ## Check dist/, compile everything once more, in an empty build cache, and compare the bytes
+	go run ./tools/release -verify dist -fresh
 
 # New commits are the ones after the commit that added this check.
 .PHONY: commits

@@ -46,7 +46,7 @@ func (b *bills) deepBills() int {
 	return min(deepPage, b.count/of*ofFirst/listedBills)
 }
 
-// lastBefore returns the number of the last row before a page of what the first partner charges.
+// lastBefore returns the number of the last row before a page of the first partner's charges.
 func (b *bills) lastBefore(page int) (int, error) {
 	left := (page - 1) * listedBills
 	for n := b.count; n > 0; n-- {

@@ -67,7 +67,7 @@ func page(c *scope.Catalogue) string {
 	return b.String()
 }
 
-// notes returns what there is to know about a scope apart from what it allows.
+// notes returns remarks about a scope apart from what it allows.
 func notes(c *scope.Catalogue, r scope.Resource, p scope.Permission) string {
 	var all []string
 	grant, _ := c.Lookup(p.Scope)
