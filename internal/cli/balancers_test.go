@@ -119,6 +119,8 @@ func startNginxBalancer(t *testing.T, nodes []node) *nginx {
 		Port:  port(t, n.address),
 		Files: map[string]string{"nginx.conf": nginxAround, "latchkey.conf": n.without(t, -1)},
 	}.Start(t)
+	// nginx opens its port before it is ready for signals: a reload at that moment would wait for the next signal.
+	n.await(t)
 	return n
 }
 
@@ -151,6 +153,12 @@ func (n *nginx) client() *http.Client {
 func (n *nginx) remove(t *testing.T, server int) {
 	t.Helper()
 	n.Reload(t, map[string]string{"latchkey.conf": n.without(t, server)})
+	n.await(t)
+}
+
+// await waits until the newest configuration is used.
+func (n *nginx) await(t *testing.T) {
+	t.Helper()
 	awaitText(t, "http://"+n.generations, `\.`+strconv.Itoa(n.generation)+`\.`)
 }
 
