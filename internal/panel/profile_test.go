@@ -53,7 +53,7 @@ func TestSessionsOfOneself(t *testing.T) {
 		v, second, third := s.signedIn(s.OwnerEmail), s.signedIn(s.OwnerEmail), s.signedIn(s.OwnerEmail)
 		page := v.open("/profile").wants(http.StatusOK, "Current session").wants(http.StatusOK,
 			"Started by the operator").wants(http.StatusOK, "Acme Retail").wants(http.StatusOK,
-			"Password set. Two-factor authentication Off Manage")
+			"Password Set Two-factor authentication Off Passkeys None Manage sign-in methods")
 		var ids []string
 		for _, f := range page.forms() {
 			if id := f.values.Get("session"); id != "" && id != "others" {
