@@ -2,6 +2,7 @@ package scan
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,13 +11,18 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"time"
 
 	"latchkey/internal/secret"
 )
 
 // history scans the objects of a git repository: the files and messages of all commits, also of those that no branch
-// has any more, tags, and staged files. Memory does not grow with the repository.
+// has any more, tags, and staged files. Memory does not grow with the repository. It returns an error if the history is
+// not complete, after it has scanned the rest.
 func (s *Scanner) history(ctx context.Context, dir string) error {
+	if err := probe(ctx, dir); err != nil {
+		return err
+	}
 	inFiles := map[string][]Finding{} // by object
 	found := 0
 	err := git(ctx, dir, nil, func(objects *bufio.Reader) error {
@@ -36,12 +42,9 @@ func (s *Scanner) history(ctx context.Context, dir string) error {
 			return s.add(f)
 		})
 	}, "cat-file", "--batch-all-objects", "--batch", "--buffer", "--unordered")
-	if err != nil || len(inFiles) == 0 {
-		return err
-	}
-	places, err := locate(ctx, dir, inFiles)
-	if err != nil {
-		return err
+	var places map[string]origin
+	if len(inFiles) > 0 && err == nil {
+		places, err = locate(ctx, dir, inFiles)
 	}
 	for object, all := range inFiles {
 		for _, f := range all {
@@ -52,6 +55,60 @@ func (s *Scanner) history(ctx context.Context, dir string) error {
 				return err
 			}
 		}
+	}
+	return cmp.Or(err, complete(ctx, dir))
+}
+
+// probeTime is how long git may take to read the configuration of a repository.
+const probeTime = 10 * time.Second
+
+// probe reads the configuration of a repository. It may include a file that never ends, such as a named pipe.
+func probe(ctx context.Context, dir string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, probeTime, errors.New("git does not finish reading its configuration"))
+	defer cancel()
+	err := git(ctx, dir, nil, func(output *bufio.Reader) error {
+		_, err := io.Copy(io.Discard, output)
+		return err
+	}, "rev-parse", "--git-dir")
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// complete returns an error if commits or other objects of the history are not in the repository: in a shallow clone,
+// a partial one or a damaged one.
+func complete(ctx context.Context, dir string) error {
+	shallow, missing := false, 0
+	err := git(ctx, dir, nil, func(answer *bufio.Reader) error {
+		line, err := answer.ReadString('\n')
+		shallow = line == "true\n"
+		return err
+	}, "rev-parse", "--is-shallow-repository")
+	if err != nil {
+		return err
+	}
+	err = git(ctx, dir, nil, func(objects *bufio.Reader) error {
+		for {
+			line, err := objects.ReadSlice('\n')
+			switch {
+			case errors.Is(err, io.EOF):
+				return nil
+			case err != nil && !errors.Is(err, bufio.ErrBufferFull): // a long name
+				return err
+			case len(line) > 0 && line[0] == '?':
+				missing++
+			}
+		}
+	}, "rev-list", "--all", "--reflog", "--objects", "--missing=print")
+	switch {
+	case err != nil:
+		return err
+	case shallow:
+		return errors.New("the clone is shallow, so earlier commits were not scanned: run git fetch --unshallow")
+	case missing > 0:
+		return fmt.Errorf("%d objects of the history are missing and were not scanned: scan a clone without --filter",
+			missing)
 	}
 	return nil
 }
@@ -172,8 +229,10 @@ func gitCommand(ctx context.Context, dir string, input, output *os.File, args ..
 	all := append([]string{"--no-pager", "--no-replace-objects", "--git-dir=" + dir, "-c", "protocol.allow=never",
 		"-c", "core.fsmonitor=false", "-c", "core.quotePath=true"}, args...)
 	c := exec.CommandContext(ctx, "git", all...)
-	// A hook has variables of git for its own repository, so that git gets no variables of this program.
-	c.Env = []string{"GIT_NO_LAZY_FETCH=1", "GIT_OPTIONAL_LOCKS=0", "GIT_TERMINAL_PROMPT=0", "LC_ALL=C"}
+	// A hook has variables of git for its own repository, so that git gets no variables of this program. The list of
+	// protocols is empty: no configuration of the repository can allow one, as it could with protocol.allow alone.
+	c.Env = []string{"GIT_ALLOW_PROTOCOL=", "GIT_NO_LAZY_FETCH=1", "GIT_OPTIONAL_LOCKS=0", "GIT_TERMINAL_PROMPT=0",
+		"LC_ALL=C"}
 	if input != nil {
 		c.Stdin = input
 	}

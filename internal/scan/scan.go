@@ -201,17 +201,42 @@ func (t tree) linked(ctx context.Context) error {
 	if info, err := t.root.Lstat(".git"); err != nil || !info.Mode().IsRegular() {
 		return nil //nolint:nilerr // there is no such repository
 	}
-	return t.repository(ctx, t.shown(".git"))
+	return t.repository(ctx, ".git")
 }
 
-// repository scans the history of a repository.
-func (t tree) repository(ctx context.Context, dir string) error {
-	err := t.history(ctx, dir)
+// repository scans the history of the repository whose directory, or the file that names it, is inside.
+func (t tree) repository(ctx context.Context, inside string) error {
+	dir, err := t.shown(inside), t.ordinary(inside)
+	if err == nil {
+		err = t.history(ctx, dir)
+	}
 	if err == nil || ctx.Err() != nil || errors.Is(err, ErrTooMany) {
 		return err
 	}
 	t.unread(dir, err)
 	return nil
+}
+
+// ordinary returns an error if a directory has others than regular files and directories in it, also behind links. git
+// would wait for a named pipe without end.
+func (t tree) ordinary(inside string) error {
+	return fs.WalkDir(t.root.FS(), inside, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		mode := entry.Type()
+		if mode&fs.ModeSymlink != 0 {
+			info, err := os.Stat(t.shown(name)) // may lead out of the tree, as for an object directory that is shared
+			if err != nil {
+				return nil //nolint:nilerr // git reads nothing there
+			}
+			mode = info.Mode().Type()
+		}
+		if mode.IsRegular() || mode.IsDir() {
+			return nil
+		}
+		return fmt.Errorf("its history was not scanned: %s is not a regular file", secret.Redact(name))
+	})
 }
 
 // visit scans an entry of the tree, other than what a directory contains.
@@ -225,7 +250,7 @@ func (t tree) visit(ctx context.Context, inside string, entry fs.DirEntry) error
 	case entry.IsDir() && path.Base(inside) == "objects" && t.isRepository(path.Dir(inside)):
 		return fs.SkipDir // its objects are compressed, and history scans them
 	case entry.IsDir() && t.isRepository(inside):
-		return t.repository(ctx, t.shown(inside))
+		return t.repository(ctx, inside)
 	case !entry.Type().IsRegular():
 		return nil
 	}

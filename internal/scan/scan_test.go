@@ -259,6 +259,7 @@ func TestKindsOfRepositories(t *testing.T) {
 func TestHostileRepositories(t *testing.T) {
 	r := newRepository(t)
 	write(t, filepath.Join(r.dir, "a"), generate(t).Reveal())
+	write(t, filepath.Join(r.dir, "d", "b"), "x")
 	r.commit("a")
 	ran := filepath.Join(t.TempDir(), "ran")
 	program := filepath.Join(t.TempDir(), "program")
@@ -268,6 +269,14 @@ func TestHostileRepositories(t *testing.T) {
 		r.git("config", setting, program)
 	}
 	r.git("config", "log.showSignature", "true")
+	// What is missing would be fetched by a program.
+	for setting, value := range map[string]string{"core.repositoryFormatVersion": "1",
+		"extensions.partialClone": "origin", "remote.origin.promisor": "true", "remote.origin.url": "ext::" + program,
+		"protocol.ext.allow": "always"} {
+		r.git("config", setting, value)
+	}
+	tree := r.git("rev-parse", "HEAD:d")
+	noError(t, os.Remove(filepath.Join(r.dir, ".git", "objects", tree[:2], tree[2:])))
 	write(t, filepath.Join(r.dir, ".git", "info", "attributes"), "* diff=x filter=x\n")
 	for _, hook := range []string{"post-checkout", "reference-transaction", "fsmonitor-watchman"} {
 		noError(t, os.Symlink(program, filepath.Join(r.dir, ".git", "hooks", hook)))
@@ -284,6 +293,76 @@ func TestHostileRepositories(t *testing.T) {
 	got := scanned(t, r.dir)
 	check.Equal(t, len(got.Findings), 1, "findings in the files of a broken repository")
 	check.Equal(t, len(got.Unreadable), 1, "unreadable")
+}
+
+// A history that is not complete is scanned as far as it is there, and reported.
+func TestIncompleteHistories(t *testing.T) {
+	s := generate(t)
+	r := newRepository(t)
+	r.git("config", "uploadpack.allowFilter", "true")
+	write(t, filepath.Join(r.dir, "a"), s.Reveal())
+	write(t, filepath.Join(r.dir, "d", "b"), "x")
+	r.commit("a")
+	r.git("rm", "--quiet", "a")
+	r.commit("b")
+	tree := r.git("rev-parse", "HEAD:d")
+	for _, c := range []struct {
+		name     string
+		args     []string
+		findings int
+		says     string
+	}{
+		{"shallow", []string{"--depth=1"}, 0, "shallow"},
+		{"without files", []string{"--filter=blob:none"}, 0, "1 objects of the history are missing"},
+		{"without directories", []string{"--filter=tree:0"}, 0, "objects of the history are missing"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "clone")
+			r.git(append([]string{"clone", "--quiet", "file://" + r.dir, dir}, c.args...)...)
+			got := scanned(t, dir)
+			check.Equal(t, len(got.Findings), c.findings, "findings")
+			if len(got.Unreadable) != 1 || !strings.Contains(got.Unreadable[0].Error(), c.says) {
+				t.Errorf("got %v, want one error with %q", got.Unreadable, c.says)
+			}
+		})
+	}
+	t.Run("damaged", func(t *testing.T) {
+		noError(t, os.Remove(filepath.Join(r.dir, ".git", "objects", tree[:2], tree[2:])))
+		got := scanned(t, r.dir)
+		check.Equal(t, len(got.Findings), 1, "findings")
+		check.Equal(t, len(got.Unreadable), 1, "unreadable")
+	})
+}
+
+// git would wait for a named pipe without end.
+func TestNamedPipesInRepositories(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"HEAD", "config", "packed-refs", "index", "objects/info/alternates", "shallow",
+		"outside", "included"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRepository(t)
+			write(t, filepath.Join(r.dir, "a"), generate(t).Reveal())
+			r.commit("a")
+			pipe := filepath.Join(r.dir, ".git", name)
+			switch name {
+			case "outside":
+				outside := filepath.Join(t.TempDir(), "pipe")
+				noError(t, os.Symlink(outside, pipe))
+				pipe = outside
+			case "included":
+				pipe = filepath.Join(t.TempDir(), "pipe")
+				r.git("config", "include.path", pipe)
+			default:
+				noError(t, os.RemoveAll(pipe))
+			}
+			noError(t, os.MkdirAll(filepath.Dir(pipe), 0o700))
+			noError(t, syscall.Mkfifo(pipe, 0o600))
+			got := scanned(t, r.dir)
+			check.Equal(t, len(got.Findings), 1, "findings in files")
+			check.Equal(t, len(got.Unreadable), 1, "unreadable")
+		})
+	}
 }
 
 func BenchmarkReader(b *testing.B) {
