@@ -46,8 +46,9 @@ const (
 const (
 	// maxUnsignedBody is the maximum size of an unsigned report in bytes.
 	maxUnsignedBody = 64 << 10
-	// signedBodies is the number of signed reports that are handled at once. Their
-	// bodies are read before the signature can be checked.
+	// signedBodies is the number of large signed reports that are read at once, because
+	// a body is read before its signature can be checked. Others are at most as large
+	// as unsigned ones.
 	signedBodies = 4
 )
 
@@ -199,11 +200,14 @@ func (l *leakEndpoint) verifySigned(ctx context.Context, rs *requestState, r *ht
 	if !l.Scanners.Has(id) {
 		return nil, errSignature
 	}
-	leave, err := l.signed.Enter(ctx, uuid.Nil)
-	if err != nil {
-		return nil, fault.Wrap(err, fault.RateLimited, "Too many reports are in progress. Send this one again later.")
+	if r.ContentLength < 0 || r.ContentLength > maxUnsignedBody {
+		leave, err := l.signed.Enter(ctx, uuid.Nil)
+		if err != nil {
+			return nil, fault.Wrap(err, fault.RateLimited,
+				"Too many large reports are in progress. Send this one again later.")
+		}
+		defer leave()
 	}
-	defer leave()
 	body, err := l.read(rs, r, l.limits.MaxBody)
 	if err != nil {
 		return nil, err

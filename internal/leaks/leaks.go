@@ -4,8 +4,10 @@ package leaks
 
 import (
 	"context"
+	"crypto/sha256"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -84,23 +86,35 @@ type Service struct {
 
 	// recorded limits the events of a secret that stays active, since reports can be repeated.
 	recorded *ratelimit.Buckets[secret.Digest]
-	notices  chan Notice
+	// mailed limits the mails to an account's owner, since a client can have itself granted many access tokens.
+	mailed  *ratelimit.Buckets[uuid.UUID]
+	notices chan Notice
 }
 
 const (
 	// secretsKept is the number of leaked secrets that stay active for which the last event is remembered.
 	secretsKept = 10_000
+	// accountsKept is the number of accounts for which the mails of the last hour are counted.
+	accountsKept = 10_000
 	// noticesKept is the number of mails that wait.
 	noticesKept = 100
 )
 
-// repeated is how often a leak that is not revoked is recorded.
-var repeated = ratelimit.Rate{Requests: 1, Window: 24 * time.Hour}
+var (
+	// repeated is how often a leak that is not revoked is recorded.
+	repeated = ratelimit.Rate{Requests: 1, Window: 24 * time.Hour}
+	// mails is how many mails an account's owner gets. The audit log has the other leaks.
+	mails = ratelimit.Rate{Requests: 5, Window: time.Hour}
+)
 
 // NewService returns a service.
 func NewService(c Config) (*Service, error) {
 	recorded, err := ratelimit.New[secret.Digest](repeated, secretsKept)
-	return &Service{Config: c, recorded: recorded, notices: make(chan Notice, noticesKept)}, err
+	if err != nil {
+		return nil, err
+	}
+	mailed, err := ratelimit.New[uuid.UUID](mails, accountsKept)
+	return &Service{Config: c, recorded: recorded, mailed: mailed, notices: make(chan Notice, noticesKept)}, err
 }
 
 // Run mails notices until ctx ends.
@@ -120,6 +134,7 @@ func (s *Service) Run(ctx context.Context) {
 
 // Report handles the report of a secret. The errors are those of the database.
 func (s *Service) Report(ctx context.Context, from Reporter, r Report) (Verdict, error) {
+	r.Token = strings.TrimSpace(r.Token) // copied with the end of its line
 	value, err := secret.Parse(r.Token)
 	if err != nil {
 		return s.reportOther(ctx, from, r), nil //nolint:nilerr // the verdict says that it is not a secret
@@ -213,9 +228,13 @@ func (l leak) handle(ctx context.Context) error {
 	return l.done(ctx, revoked, true, err)
 }
 
-// keep records the leak of a secret that keeps working.
+// keep records the leak of a secret that keeps working. The access tokens that a client is granted count as one, since
+// it can get any number of them.
 func (l leak) keep(ctx context.Context) error {
 	key := secret.Fingerprint(l.value.Reveal())
+	if l.value.Kind() == secret.OAuthAccessToken {
+		key = sha256.Sum256([]byte("granted access tokens of " + l.record.Principal.ID.String()))
+	}
 	if _, first := l.recorded.Take(key, l.Now()); !first {
 		return nil
 	}
@@ -244,6 +263,10 @@ func (l leak) done(ctx context.Context, effect, revoked bool, err error) error {
 	}
 	l.log(ctx, slog.LevelWarn, what)
 	if l.Notify == nil {
+		return nil
+	}
+	if _, is := l.mailed.Take(l.by.AccountID, l.Now()); !is {
+		l.log(ctx, slog.LevelWarn, "no mail was sent about a leaked secret: the owner got several within the last hour")
 		return nil
 	}
 	select {

@@ -287,6 +287,34 @@ func TestReportsOfUnknownSecrets(t *testing.T) {
 	})
 }
 
+// A client that reports its own access tokens one after the other fills neither the owner's mailbox nor the audit log.
+func TestReportsOfManyGrantedTokens(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		i := f.issue()
+		_, err := f.Memberships.SetPolicies(t.Context(), f.owner, membership.Policies{Leaks: account.NotifyOfLeaks})
+		f.must(err)
+		for range 20 {
+			check.Equal(t, f.report(holder, " "+f.granted(i).Reveal()+"\r\n"), leaks.Real, "verdict")
+		}
+		check.Equal(t, len(f.events(audit.APITokenLeaked)), 1, "events of tokens that keep working")
+		_, err = f.Memberships.SetPolicies(t.Context(), f.owner, membership.Policies{Leaks: account.RevokeLeaked})
+		f.must(err)
+		for range 20 {
+			granted := f.granted(i)
+			f.report(holder, granted.Reveal())
+			check.Equal(t, f.works(granted), false, "a reported token works")
+		}
+		check.Equal(t, strings.Count(f.log.String(), "no mail was sent"), 16, "mails that were not sent")
+		for range 5 {
+			<-f.mails
+		}
+		f.Clock.Advance(time.Hour)
+		f.report(holder, f.granted(i).Reveal())
+		check.Equal(t, (<-f.mails).Revoked, true, "the mail an hour later says that the secret was revoked")
+		check.Equal(t, len(f.mails), 0, "other mails")
+	})
+}
+
 // An account can choose to be notified only. Repeated reports are recorded once a day.
 func TestReportsNotify(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
