@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -74,6 +75,10 @@ func TestRestoreRefuses(t *testing.T) {
 		target = withDatabase(env, empty)
 		refuses(target, 2, "--from: The file "+dir+"/missing cannot be read", "missing")
 		refuses(target, 2, "is not a backup", "text")
+		if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		refuses(target, 2, "it is not a regular file", "pipe") // without waiting for what writes to it
 		if out, said, code := attempt(t, target, "restore", "--from", filepath.Join(dir, "short")); code == 0 {
 			t.Errorf("half of a backup: got exit status 0, %s%s, want another", out, said)
 		}

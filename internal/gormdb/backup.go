@@ -6,10 +6,10 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"os"
 	"time"
 
 	"latchkey/internal/fault"
+	"latchkey/internal/regularfile"
 	"latchkey/internal/secret"
 )
 
@@ -68,7 +68,7 @@ func ReadBackup(ctx context.Context, file string) (Backup, error) {
 
 // dialectOf returns the dialect of a backup file by its first bytes.
 func dialectOf(file string) (string, error) {
-	opened, err := os.Open(file)
+	opened, _, err := regularfile.Open(file)
 	if err != nil {
 		return "", cannotReadBackup(file, err)
 	}
