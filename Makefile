@@ -154,6 +154,7 @@ fuzz: ## Fuzz every target for FUZZTIME (20s)
 chaos: ## Revoke rights and kill servers CHAOSROUNDS (1000) times, restart them during CHAOSREQUESTS (20000) requests, kill CHAOSKILLS (50) billing runs
 	@tools/need initdb=postgresql nginx=nginx haproxy=haproxy
 	LATCHKEY_CHAOS_REQUESTS=$(CHAOSREQUESTS) go test ./internal/cli -run '^TestRollingRestartFailsNoRequest$$' -count=1 -v -timeout 1h
+	LATCHKEY_CHAOS_CONNECTIONS=12000 go test ./internal/cli -run '^TestHalfSentHeaders$$' -count=1 -v -timeout 1h
 	LATCHKEY_CHAOS_ROUNDS=$(CHAOSROUNDS) go test ./internal/cli -run '^TestWebhooksOfKilledServers$$' -count=1 -v -timeout 2h
 	LATCHKEY_CHAOS_KILLS=$(CHAOSKILLS) go test ./internal/cli -run '^TestBillingKilled$$' -count=1 -v -timeout 1h
 	LATCHKEY_CHAOS_ROUNDS=$(CHAOSROUNDS) go test ./internal/test/promises -run '^(TestWritesDuringARevocation|TestIssuingDuringARemoval)$$' -count=1 -v -timeout 2h

@@ -137,9 +137,9 @@ func (p *program) serve(ctx context.Context, b *backend, again *reloads, log *sl
 		return err
 	}
 	srv, err := httpserver.New(httpserver.Config{
-		Public: public, Admin: admin, Limits: b.cfg.HTTP, Rates: b.cfg.Rates, Legacy: b.cfg.Legacy,
-		TrustedProxies: b.cfg.TrustedProxies, GatewayAddresses: b.cfg.GatewayAddresses, Routes: routes,
-		CORSOrigins: b.cfg.CORSOrigins, TLS: secure.config(), GatewayCert: secure.gatewayCert(),
+		Public: public, Admin: admin, Limits: b.cfg.HTTP, Connections: b.cfg.Connections, Rates: b.cfg.Rates,
+		Legacy: b.cfg.Legacy, TrustedProxies: b.cfg.TrustedProxies, GatewayAddresses: b.cfg.GatewayAddresses,
+		Routes: routes, CORSOrigins: b.cfg.CORSOrigins, TLS: secure.config(), GatewayCert: secure.gatewayCert(),
 		HTTPS: strings.HasPrefix(baseURL, "https://"), PublicURL: baseURL, Delay: b.cfg.ShutdownDelay,
 		Grace: requestGrace(b.cfg.ShutdownGrace), Verifier: v.verifier, Canary: canary.Name, OAuth: newOAuth(b),
 		Scopes: b.catalogue.Names, API: api, Panel: pages, WriteError: server.WriteError, LeakReports: reports.config,

@@ -66,6 +66,7 @@ type Config struct {
 	Legacy      Legacy
 	SignIn      SignIn
 	HTTP        HTTP
+	Connections Connections
 	Rates       Rates
 	Query       Query
 	Log         Log
@@ -98,6 +99,12 @@ type HTTP struct {
 	// ReadTimeout limits reading a request, WriteTimeout the time from its header to the end of the response,
 	// IdleTimeout the wait for the next request, and RequestTimeout the processing of one request.
 	ReadTimeout, WriteTimeout, IdleTimeout, RequestTimeout time.Duration
+}
+
+// Connections limits the open connections of the public listener. 0 means no limit.
+type Connections struct {
+	// PerAddress is the maximum of one address (of IPv6, its /64), and Total that of all, trusted proxies apart.
+	PerAddress, Total int
 }
 
 // Legacy holds the settings of legacy API accounts.

@@ -246,6 +246,12 @@ func httpSettings() []Setting {
 		{Flag: "idle-timeout", Default: "2m", Serving: true,
 			Usage: "maximum time that a connection waits for its next request",
 			keep:  duration(func(c *Config) *time.Duration { return &c.HTTP.IdleTimeout }, "1s", "1h")},
+		{Flag: "connections-per-address", Default: "1000", Serving: true,
+			Usage: "maximum number of open connections of one client address, trusted proxies apart; 0 means no limit",
+			keep:  number(func(c *Config) *int { return &c.Connections.PerAddress }, 0, 1_000_000)},
+		{Flag: "open-connections", Default: "4000", Serving: true,
+			Usage: "maximum number of open connections of all client addresses, trusted proxies apart; 0 means no limit",
+			keep:  number(func(c *Config) *int { return &c.Connections.Total }, 0, 1_000_000)},
 	}
 }
 

@@ -21,6 +21,7 @@ type metrics struct {
 	durations     *prometheus.HistogramVec
 	verifications *prometheus.CounterVec
 	limited       *prometheus.CounterVec
+	closed        *prometheus.CounterVec
 	// accepted, missing, failed and, by reason, refused are counters of
 	// verifications. They are created at start, because any client can cause
 	// any of them.
@@ -48,6 +49,10 @@ func newMetrics(others []prometheus.Collector) *metrics {
 			Name: "latchkey_rate_limited_total",
 			Help: "Requests refused by a rate limit, by limit: token (or user), account or address.",
 		}, []string{"limit"}),
+		closed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "latchkey_connections_closed_total",
+			Help: "Connections that were refused (address, total) or closed to make room (header, idle), by reason.",
+		}, []string{"reason"}),
 	}
 	m.accepted = m.verifications.WithLabelValues("accepted", "")
 	m.missing = m.verifications.WithLabelValues("missing", "")
@@ -55,7 +60,7 @@ func newMetrics(others []prometheus.Collector) *metrics {
 	for _, reason := range access.Reasons() {
 		m.refused[reason] = m.verifications.WithLabelValues("refused", string(reason))
 	}
-	m.registry.MustRegister(m.requests, m.durations, m.verifications, m.limited,
+	m.registry.MustRegister(m.requests, m.durations, m.verifications, m.limited, m.closed,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.registry.MustRegister(others...)
 	return m

@@ -19,6 +19,7 @@ import (
 	"latchkey/internal/auth"
 	"latchkey/internal/config"
 	"latchkey/internal/gateway/routes"
+	"latchkey/internal/httpserver/connlimit"
 	"latchkey/internal/secret"
 )
 
@@ -38,6 +39,8 @@ type Config struct {
 	Public, Admin net.Listener
 	// Limits apply to each request. All must be positive.
 	Limits config.HTTP
+	// Connections limits the open connections of the public listener.
+	Connections config.Connections
 	// Rates limit how often callers may make requests.
 	Rates config.Rates
 	// Legacy has the dates in responses to requests with HTTP Basic.
@@ -104,6 +107,7 @@ type Config struct {
 type Server struct {
 	public, admin *http.Server
 	listeners     [2]net.Listener
+	connections   *connlimit.Limiter
 	delay, grace  time.Duration
 	stopping      *atomic.Bool
 	rates         *rates
@@ -133,15 +137,19 @@ func New(c Config) (*Server, error) {
 		return nil, err
 	}
 	public := newPublic(c, m, rates)
-	clients := newServer(c, public)
+	clients, connections := newServer(c, public), newConnections(c, m)
+	clients.ConnState = connections.ConnState
 	if c.TLS != nil {
-		clients.TLSConfig, clients.ErrorLog = c.TLS, log.New(&handshakeLog{log: c.Log}, "", 0)
+		clients.TLSConfig, clients.ErrorLog = reportHello(c.TLS, connections), log.New(&handshakeLog{log: c.Log}, "", 0)
+		// A frame takes its whole size in memory as soon as its first bytes arrive: 1 MB by default.
+		clients.HTTP2 = &http.HTTP2Config{MaxReadFrameSize: smallestFrames}
 	}
 	return &Server{
-		public:    clients,
-		admin:     newServer(c, newAdmin(c, m, &public.stopping)),
-		listeners: [2]net.Listener{c.Public, c.Admin},
-		delay:     c.Delay, grace: c.Grace, stopping: &public.stopping, rates: rates,
+		connections: connections,
+		public:      clients,
+		admin:       newServer(c, newAdmin(c, m, &public.stopping)),
+		listeners:   [2]net.Listener{c.Public, c.Admin},
+		delay:       c.Delay, grace: c.Grace, stopping: &public.stopping, rates: rates,
 		routes: public.routes, log: c.Log,
 	}, nil
 }
@@ -179,11 +187,12 @@ func newServer(c Config, h http.Handler) *http.Server {
 func (s *Server) Run(ctx context.Context) error {
 	failed := make(chan error, 2)
 	go func() {
+		limited := s.connections.Listener(s.listeners[0])
 		if s.public.TLSConfig == nil {
-			failed <- s.public.Serve(s.listeners[0])
+			failed <- s.public.Serve(limited)
 			return
 		}
-		failed <- s.public.ServeTLS(s.listeners[0], "", "")
+		failed <- s.public.ServeTLS(limited, "", "")
 	}()
 	go func() { failed <- s.admin.Serve(s.listeners[1]) }()
 	var failure error

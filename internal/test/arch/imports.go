@@ -79,6 +79,8 @@ var allowed = []mayImport{
 	{packages: []string{"internal/directory"},
 		ours:   append(slices.Clone(vocabulary), "internal/user", "internal/membership", "internal/scim"),
 		reason: "it translates between SCIM and the users of an account"},
+	{packages: []string{"internal/httpserver/connlimit"}, ours: []string{"internal/ratelimit"},
+		reason: "limiting connections does not depend on requests"},
 	{packages: []string{"internal/httpserver/scimapi"},
 		ours:   []string{"internal/fault", "internal/auth", "internal/scim", "internal/directory"},
 		reason: "a transport decodes, calls a service and encodes"},
