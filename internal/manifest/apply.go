@@ -140,6 +140,9 @@ func (a *application) person(ctx context.Context, accountID uuid.UUID, folded st
 	if known {
 		return u, nil
 	}
+	if err := user.CheckNewEmail(p.Email); err != nil {
+		a.Add(p.Line, "user %s does not exist, and cannot be created. %s", p.Email, err.Message)
+	}
 	if p.FirstName == "" || p.LastName == "" || p.Locale == "" {
 		a.Add(p.Line, "user %s does not exist; set first_name, last_name and locale", p.Email)
 		// Placeholder values allow the rest of the file to be checked. The run fails, so they are never saved.

@@ -69,7 +69,7 @@ func (s *Service) Enroll(ctx context.Context, by *auth.Principal, e Edit) (p use
 	if err := e.check(); err != nil {
 		return user.Person{}, false, err
 	}
-	if err := user.CheckNewEmail(*e.Email); err != nil {
+	if err := user.CheckValidEmail(*e.Email); err != nil {
 		return user.Person{}, false, err
 	}
 	err = s.run(e)(ctx, by.Actor(), by.AccountID, func(c Change) (err error) {
@@ -87,6 +87,9 @@ func (s *Service) Enroll(ctx context.Context, by *auth.Principal, e Edit) (p use
 			p, err = editing{c, by, now}.edit(ctx, found, again)
 		default:
 			added = true
+			if err := user.CheckNewEmail(*e.Email); err != nil {
+				return err
+			}
 			p, err = editing{c, by, now}.add(ctx, e)
 		}
 		return err

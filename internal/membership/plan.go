@@ -182,8 +182,8 @@ func planUser(before user.Person, item ProvisionItem) (user.User, fault.List) {
 	var faults fault.List
 	if !before.Member {
 		u = user.User{Email: strings.TrimSpace(item.Email), Locale: user.DefaultLocale, Pending: true}
-		if !user.ValidEmail(u.Email) {
-			faults = append(faults, fault.Errorf(fault.Invalid, "This is not an email address.").On("email"))
+		if err := user.CheckNewEmail(u.Email); err != nil {
+			faults = append(faults, err)
 		}
 	}
 	for _, part := range []struct {

@@ -113,8 +113,8 @@ func MayCreate(by *auth.Principal) error {
 // CheckDetails returns an error for each field that breaks a rule.
 func CheckDetails(d Details) fault.List {
 	var faults fault.List
-	if !ValidEmail(d.Email) {
-		faults = append(faults, invalidEmail())
+	if err := CheckNewEmail(d.Email); err != nil {
+		faults = append(faults, err)
 	}
 	return append(faults, checkNames(&d.FirstName, &d.LastName, &d.Locale)...)
 }
@@ -146,10 +146,22 @@ func CheckEmail(text string) error {
 	return nil
 }
 
-// CheckNewEmail returns fault.Invalid on "email" if no new user may have the address text.
-func CheckNewEmail(text string) error {
+// CheckValidEmail returns fault.Invalid on "email" unless ValidEmail accepts text.
+func CheckValidEmail(text string) error {
 	if !ValidEmail(text) {
 		return invalidEmail()
+	}
+	return nil
+}
+
+// CheckNewEmail returns fault.Invalid on "email" if no new user may have the address text, with the reason. It returns
+// nil otherwise.
+func CheckNewEmail(text string) *fault.Error {
+	if !ValidEmail(text) {
+		return invalidEmail()
+	}
+	if why := confusing(text); why != "" {
+		return fault.Errorf(fault.Invalid, "A new user cannot have this email address. %s", why).On("email")
 	}
 	return nil
 }

@@ -128,8 +128,8 @@ func (e *edit) memberIn(ctx context.Context, s account.Store, userID uuid.UUID) 
 // one without names. It reads no record of another account, so its result does
 // not reveal whether one exists.
 func (e *edit) withAddress(ctx context.Context, email string) (Person, error) {
-	if !ValidEmail(email) {
-		return Person{}, invalidEmail()
+	if err := CheckValidEmail(email); err != nil {
+		return Person{}, err
 	}
 	found, err := e.MembersByEmail(ctx, []string{Fold(email)})
 	if err != nil {
@@ -137,6 +137,9 @@ func (e *edit) withAddress(ctx context.Context, email string) (Person, error) {
 	}
 	if len(found) > 0 {
 		return found[0], nil
+	}
+	if err := CheckNewEmail(email); err != nil {
+		return Person{}, err
 	}
 	return e.create(ctx, NewUser{User: User{Email: email, Locale: DefaultLocale}})
 }

@@ -76,7 +76,7 @@ func (s *Service) Invite(ctx context.Context, by *auth.Principal, i Invitation) 
 // withDetails returns the account's user with the address, or creates one with
 // the details. It returns fault.Conflict on "email" for a deactivated user.
 func (e *edit) withDetails(ctx context.Context, d Details) (Person, error) {
-	if err := d.checkOptional().Err(); err != nil {
+	if err := d.checkOptional(CheckValidEmail(d.Email)); err != nil {
 		return Person{}, err
 	}
 	found, err := e.MembersByEmail(ctx, []string{Fold(d.Email)})
@@ -88,6 +88,9 @@ func (e *edit) withDetails(ctx context.Context, d Details) (Person, error) {
 	case len(found) > 0:
 		return found[0], nil
 	}
+	if err := CheckNewEmail(d.Email); err != nil {
+		return Person{}, err
+	}
 	d.Locale = cmp.Or(d.Locale, DefaultLocale)
 	created, err := e.create(ctx, NewUser{User: d.user()})
 	if err == nil {
@@ -96,14 +99,11 @@ func (e *edit) withDetails(ctx context.Context, d Details) (Person, error) {
 	return created, err
 }
 
-// checkOptional returns an error for each field that breaks a rule. Names and
-// locale may be empty.
-func (d Details) checkOptional() fault.List {
-	var faults fault.List
-	if !ValidEmail(d.Email) {
-		faults = append(faults, invalidEmail())
-	}
-	return append(faults, checkNames(nonEmpty(d.FirstName), nonEmpty(d.LastName), nonEmpty(d.Locale))...)
+// checkOptional adds an error for each name that breaks a rule to that of the
+// address. Names and locale may be empty.
+func (d Details) checkOptional(ofEmail error) error {
+	return append(fault.List(fault.Flatten(ofEmail)),
+		checkNames(nonEmpty(d.FirstName), nonEmpty(d.LastName), nonEmpty(d.Locale))...).Err()
 }
 
 // nonEmpty returns a pointer to text, or nil if text is empty.

@@ -32,10 +32,11 @@ const DefaultLocale = "en"
 // not check the registry.
 var locale = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$`)
 
-// ValidEmail reports whether a new user may have the address: it is one that
-// IsEmail accepts, without other forms of characters before the "@", such as ſ for
-// s, which names of users do not have either (RFC 8264, section 9.17): Fold makes
-// such an address equal to that of another mailbox.
+// ValidEmail reports whether a request, or an identity provider, may name a user by
+// the address: it is one that IsEmail accepts, without other forms of characters
+// before the "@", such as ſ for s, which names of users do not have either (RFC 8264,
+// section 9.17): Fold makes such an address equal to that of another mailbox.
+// CheckNewEmail refuses more.
 func ValidEmail(text string) bool {
 	local, _, _ := cutAddress(text)
 	return IsEmail(text) && !strings.ContainsFunc(local, isVariant)
