@@ -187,6 +187,11 @@ func TestDataOfTokenEvents(t *testing.T) {
 		w.wantData(t, "Till", "api_token.updated", w.tokenShown(t, "Till"))
 		w.do(t, rotateToken, map[string]any{"id": "<Till>"})
 		w.wantData(t, "Till", "api_token.rotated", w.tokenShown(t, "Till"))
+		recorded, err := w.Tokens.RecordLeak(t.Context(), w.owner, token.Leak{
+			TokenID: uuid.MustParse(w.last(t, "Till").Target.Key), Hint: "lks_…abcd",
+			Reason: "Leaked: reported by a secret scanner"})
+		check.Equal(t, recorded, true, "the leak is recorded: %v", err)
+		w.wantData(t, "Till", "api_token.leaked", w.tokenShown(t, "Till"))
 		expirations := token.NewExpirations(w.DB.Expirations(), w.Clock.Now)
 		for _, step := range []struct {
 			wait time.Duration

@@ -11,7 +11,7 @@ type Type string
 // types are the types of events, grouped by what they are about. Every one is also an action.
 var types = []Type{
 	"api_token.created", "api_token.updated", "api_token.rotated", "api_token.revoked", "api_token.expiring",
-	"api_token.expired",
+	"api_token.expired", "api_token.leaked",
 	"user.added", "user.updated", "user.deactivated", "user.reactivated", "user.removed",
 	"store_user.added", "store_user.updated", "store_user.removed",
 	"account.updated", "account.restored",

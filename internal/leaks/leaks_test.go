@@ -335,7 +335,15 @@ func TestReportsNotify(t *testing.T) {
 		check.Equal(t, len(f.events(audit.APITokenLeaked)), 3, "events")
 		f.Clock.Advance(25 * time.Hour)
 		f.report(scanner, i.AccessToken.Reveal())
-		check.Equal(t, len(f.events(audit.APITokenLeaked)), 4, "events after a report on the next day")
+		all := f.events(audit.APITokenLeaked)
+		check.Equal(t, len(all), 4, "events after a report on the next day")
+		for _, e := range all {
+			check.Equal(t, e.Action.Type(), audit.Type("api_token.leaked"), "the type that webhooks receive")
+			check.Equal(t, e.Sequence > 0, true, "the event has a place in the log")
+			data := string(e.Data)
+			check.Equal(t, strings.Contains(data, `"name":"Nightly export"`) && !secret.In(data), true,
+				"the data has the API token and no secret: %s", e.Data)
+		}
 		<-f.mails
 		f.Clock.Set(world.Noon)
 		f.report(holder, session.Reveal()) // the policy is that of API tokens
