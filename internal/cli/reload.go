@@ -18,6 +18,7 @@ import (
 	"latchkey/internal/config"
 	"latchkey/internal/fault"
 	"latchkey/internal/gateway/routes"
+	"latchkey/internal/leaks"
 	"latchkey/internal/scope"
 	"latchkey/internal/tlsfiles"
 )
@@ -86,8 +87,11 @@ type reloader struct {
 	// useRoutes makes the server use other routes than these.
 	useRoutes func(*routes.Table)
 	routes    *routes.Table
-	tls       *publicTLS
-	log       *slog.Logger
+	// useScanners makes the server accept reports of the scanners with other keys than these.
+	useScanners func(*leaks.Keys)
+	scanners    *leaks.Keys
+	tls         *publicTLS
+	log         *slog.Logger
 }
 
 // start reloads whenever it is requested, and uses new certificates as they appear. It returns the function that stops
@@ -122,6 +126,8 @@ type next struct {
 	scopes     scope.Difference
 	routes     *routes.Table
 	changed    routes.Difference
+	scanners   *leaks.Keys
+	keys       leaks.Difference
 	certs      *tlsfiles.Set // nil without TLS
 	needsStart []string      // the settings that differ and need a restart
 }
@@ -152,18 +158,8 @@ func (r *reloader) read() (next, error) {
 		return n, err
 	}
 	n.level = cfg.Log.Level
-	// A settings file that was cut must not replace the operator's own rules by the built-in ones.
-	now := config.ReadValues(r.source)
-	for _, flag := range []string{"catalogue", "routes"} {
-		if r.before.IsSet(flag) && !now.IsSet(flag) {
-			return n, fault.Errorf(fault.Invalid,
-				"is not set any more. Restart the server to use the built-in one.").On(config.Called(flag))
-		}
-	}
-	for _, flag := range r.before.Changed(now) {
-		if !slices.Contains([]string{"log-level", "catalogue", "routes"}, flag) {
-			n.needsStart = append(n.needsStart, "--"+flag)
-		}
+	if n.needsStart, err = r.compareSettings(); err != nil {
+		return n, err
 	}
 	if n.catalogue, err = readCatalogue(cfg.Catalogue); err != nil {
 		return n, inFile(cfg.Catalogue, err)
@@ -175,10 +171,36 @@ func (r *reloader) read() (next, error) {
 		return n, inFile(cfg.Routes, err)
 	}
 	n.changed = r.routes.Compare(n.routes)
+	if n.scanners, err = readLeakKeys(cfg.Leaks.Keys); err != nil {
+		return n, inFile(cfg.Leaks.Keys, err)
+	}
+	n.keys = r.scanners.Compare(n.scanners)
 	if r.tls != nil {
 		n.certs, err = r.tls.read()
 	}
 	return n, err
+}
+
+// compareSettings returns the settings that differ and need a restart. It returns fault.Invalid if the setting of a
+// file is missing that the server was started with.
+func (r *reloader) compareSettings() (needsStart []string, err error) {
+	// A settings file that was cut must not replace the operator's own rules by the built-in ones.
+	now := config.ReadValues(r.source)
+	for flag, instead := range map[string]string{
+		"catalogue": "use the built-in one", "routes": "use the built-in one",
+		"leak-report-keys": "refuse signed reports",
+	} {
+		if r.before.IsSet(flag) && !now.IsSet(flag) {
+			return nil, fault.Errorf(fault.Invalid,
+				"is not set any more. Restart the server to %s.", instead).On(config.Called(flag))
+		}
+	}
+	for _, flag := range r.before.Changed(now) {
+		if !slices.Contains([]string{"log-level", "catalogue", "routes", "leak-report-keys"}, flag) {
+			needsStart = append(needsStart, "--"+flag)
+		}
+	}
+	return needsStart, nil
 }
 
 // inFile names the file in an error, unless the error does.
@@ -211,6 +233,13 @@ func (r *reloader) use(ctx context.Context, n next) (changes int) {
 		r.routes = n.routes
 		log("the routes were changed", "added", len(d.Added), "added_paths", names(d.Added), "removed", len(d.Removed),
 			"removed_paths", names(d.Removed), "changed", len(d.Changed), "changed_paths", names(d.Changed))
+	}
+	if d := n.keys; !d.IsZero() {
+		r.useScanners(n.scanners)
+		r.scanners = n.scanners
+		log("the keys of secret scanners were changed", "added", len(d.Added), "added_keys", names(d.Added),
+			"removed", len(d.Removed), "removed_keys", names(d.Removed), "changed", len(d.Changed), "changed_keys",
+			names(d.Changed))
 	}
 	if n.certs != nil && !n.certs.Equal(r.tls.keeper.Current()) {
 		changes++

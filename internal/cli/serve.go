@@ -164,8 +164,8 @@ func (p *program) serve(ctx context.Context, b *backend, again *reloads, log *sl
 	}
 	b.logStart(ctx, public.Addr(), admin.Addr(), baseURL)
 	secure.report(ctx, log)
-	defer (&reloader{reloads: again, catalogue: b.catalogue, useRoutes: srv.UseRoutes, routes: routes, tls: secure,
-		log: log}).start(ctx)()
+	defer (&reloader{reloads: again, catalogue: b.catalogue, useRoutes: srv.UseRoutes, routes: routes,
+		useScanners: srv.UseScanners, scanners: reports.config.Scanners, tls: secure, log: log}).start(ctx)()
 	defer startCanary(ctx, monitor, b.cfg.CanaryInterval)()
 	defer sending.start(ctx, b)()
 	defer bills.start(ctx)()

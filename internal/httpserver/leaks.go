@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 
@@ -31,7 +32,8 @@ type Leaks interface {
 type LeakReports struct {
 	// Leaks handles the reports; nil disables the endpoint.
 	Leaks Leaks
-	// Scanners are the keys of secret scanners; nil refuses signed reports.
+	// Scanners are the keys of secret scanners until Server.UseScanners replaces
+	// them; nil refuses signed reports.
 	Scanners *leaks.Keys
 	// Unsigned reports whether clients without a key may report secrets.
 	Unsigned bool
@@ -57,11 +59,13 @@ type leakEndpoint struct {
 	*endpoint
 	LeakReports
 
-	signed *bulkhead.Bulkhead
+	scanners *atomic.Pointer[leaks.Keys]
+	signed   *bulkhead.Bulkhead
 }
 
-func newLeakEndpoint(e *endpoint, c LeakReports) *leakEndpoint {
-	return &leakEndpoint{e, c, bulkhead.New(signedBodies)}
+func newLeakEndpoint(e *endpoint, c LeakReports, scanners *atomic.Pointer[leaks.Keys]) *leakEndpoint {
+	scanners.Store(c.Scanners)
+	return &leakEndpoint{e, c, scanners, bulkhead.New(signedBodies)}
 }
 
 // feedback is what a scanner learns of a secret that it reported.
@@ -197,7 +201,8 @@ func (l *leakEndpoint) fromScanner(ctx context.Context, rs *requestState, r *htt
 // verifySigned returns the body of signed reports.
 func (l *leakEndpoint) verifySigned(ctx context.Context, rs *requestState, r *http.Request,
 	id, signature string) ([]byte, error) {
-	if !l.Scanners.Has(id) {
+	scanners := l.scanners.Load()
+	if !scanners.Has(id) {
 		return nil, errSignature
 	}
 	if r.ContentLength < 0 || r.ContentLength > maxUnsignedBody {
@@ -212,7 +217,7 @@ func (l *leakEndpoint) verifySigned(ctx context.Context, rs *requestState, r *ht
 	if err != nil {
 		return nil, err
 	}
-	if !l.Scanners.Signed(id, signature, body) {
+	if !scanners.Signed(id, signature, body) {
 		rs.reason = string(access.ReasonUnknown)
 		return nil, errSignature
 	}

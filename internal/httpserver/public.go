@@ -17,6 +17,7 @@ import (
 	"latchkey/internal/bulkhead"
 	"latchkey/internal/fault"
 	"latchkey/internal/gateway/routes"
+	"latchkey/internal/leaks"
 )
 
 // route is a mux pattern and the methods that it accepts.
@@ -41,7 +42,9 @@ type public struct {
 	account *route // of the Account API
 	check   *route // of gateways
 	// routes are those of check, which can be replaced.
-	routes    *atomic.Pointer[routes.Table]
+	routes *atomic.Pointer[routes.Table]
+	// scanners are the keys of secret scanners, which can be replaced.
+	scanners  atomic.Pointer[leaks.Keys]
 	unmatched *route
 	headers   []header
 	metrics   *metrics
@@ -81,7 +84,7 @@ func newPublic(c Config, m *metrics, r *rates) *public {
 		p.handleSCIM(api, c.SCIM, c.WriteSCIMError)
 	}
 	if c.LeakReports.Leaks != nil {
-		p.handle(leaksPath, newLeakEndpoint(e, c.LeakReports).serve, http.MethodPost)
+		p.handle(leaksPath, newLeakEndpoint(e, c.LeakReports, &p.scanners).serve, http.MethodPost)
 	}
 	p.handleOAuth(server, &introspection{server, keys, c.PublicURL}, newMetadata(c.PublicURL, c.Scopes))
 	p.handlePanel(&pages{e, c.Panel})

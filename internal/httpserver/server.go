@@ -20,6 +20,7 @@ import (
 	"latchkey/internal/config"
 	"latchkey/internal/gateway/routes"
 	"latchkey/internal/httpserver/connlimit"
+	"latchkey/internal/leaks"
 	"latchkey/internal/secret"
 )
 
@@ -112,6 +113,7 @@ type Server struct {
 	stopping      *atomic.Bool
 	rates         *rates
 	routes        *atomic.Pointer[routes.Table]
+	scanners      *atomic.Pointer[leaks.Keys]
 	log           *slog.Logger
 }
 
@@ -150,13 +152,17 @@ func New(c Config) (*Server, error) {
 		admin:       newServer(c, newAdmin(c, m, &public.stopping)),
 		listeners:   [2]net.Listener{c.Public, c.Admin},
 		delay:       c.Delay, grace: c.Grace, stopping: &public.stopping, rates: rates,
-		routes: public.routes, log: c.Log,
+		routes: public.routes, scanners: &public.scanners, log: c.Log,
 	}, nil
 }
 
 // UseRoutes replaces the routes of the APIs behind gateways, for requests that
 // begin after that. It is safe for concurrent use.
 func (s *Server) UseRoutes(t *routes.Table) { s.routes.Store(t) }
+
+// UseScanners replaces the keys of secret scanners, for reports that arrive after
+// that. It is safe for concurrent use.
+func (s *Server) UseScanners(k *leaks.Keys) { s.scanners.Store(k) }
 
 // Issued records that this process has issued a credential, such as an access
 // token or a session. The credential is then verified even from an address with

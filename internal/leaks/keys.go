@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"io"
+	"maps"
+	"slices"
 
 	"latchkey/internal/fault"
 )
@@ -66,6 +68,39 @@ func parseKey(text string) *ecdsa.PublicKey {
 		return nil
 	}
 	return key
+}
+
+// Difference is how keys differ from others, by their identifiers, in order.
+type Difference struct{ Added, Removed, Changed []string }
+
+// IsZero reports whether the keys are the same.
+func (d Difference) IsZero() bool { return len(d.Added)+len(d.Removed)+len(d.Changed) == 0 }
+
+// Compare returns how next differs from the keys.
+func (k *Keys) Compare(next *Keys) Difference {
+	var d Difference
+	before, after := k.all(), next.all()
+	for _, id := range slices.Sorted(maps.Keys(after)) {
+		switch was, is := before[id]; {
+		case !is:
+			d.Added = append(d.Added, id)
+		case !was.Equal(after[id]):
+			d.Changed = append(d.Changed, id)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(before)) {
+		if after[id] == nil {
+			d.Removed = append(d.Removed, id)
+		}
+	}
+	return d
+}
+
+func (k *Keys) all() map[string]*ecdsa.PublicKey {
+	if k == nil {
+		return nil
+	}
+	return k.byID
 }
 
 // Has reports whether there is a key with the identifier.
