@@ -1,9 +1,14 @@
 package user_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
+
+	"latchkey/internal/auth"
 	"latchkey/internal/fault"
 	"latchkey/internal/test/check"
 	"latchkey/internal/user"
@@ -66,4 +71,35 @@ func TestScriptsOfNewAddresses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A member whose address was recorded earlier is still found by it, invited and removed. No new one gets such an
+// address.
+func TestMembersWithMixedScripts(t *testing.T) {
+	eachFixture(t, func(t *testing.T, s fixture) {
+		stored := user.User{ID: uuid.Must(uuid.NewV7()), Email: "\u0430nn@" + s.Account.ID.String() + ".example",
+			FirstName: "Ann", LastName: "Lee", Locale: "en", CreatedAt: time.Now(), Pending: true}
+		err := s.db.Users().Change(t.Context(), auth.NoActor("a test"), s.Account.ID, func(c user.Change) error {
+			p := user.Person{User: stored}
+			return errors.Join(c.CreateUsers(t.Context(), []user.NewUser{{User: stored}}),
+				c.SaveMembers(t.Context(), []user.Membership{p.Membership()}))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		grants := []user.StoreGrant{{Store: s.ref(0)}}
+		invited, err := s.users.Invite(t.Context(), s.owner,
+			user.Invitation{Details: user.Details{Email: stored.Email}, Stores: grants})
+		check.Equal(t, invited.ID, stored.ID, "the invited user: %v", err)
+		_, _, err = s.users.RemoveFromStore(t.Context(), s.owner, s.ref(0), stored.ID)
+		check.Equal(t, err, nil, "removal from the store")
+
+		fresh := newcomer("b\u043eb@" + s.Account.ID.String() + ".example")
+		_, err = s.users.Create(t.Context(), s.owner, fresh)
+		failing(t, err, fault.Invalid, "email")
+		_, err = s.users.Invite(t.Context(), s.owner, user.Invitation{Details: fresh, Stores: grants})
+		failing(t, err, fault.Invalid, "email")
+		_, _, err = s.users.AddToStore(t.Context(), s.owner, s.ref(0), user.Ref{Email: &fresh.Email})
+		failing(t, err, fault.Invalid, "user.email")
+	})
 }
