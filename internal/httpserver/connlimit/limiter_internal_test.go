@@ -379,3 +379,12 @@ func TestUnfinishedHeadersOverTLS(t *testing.T) {
 		})
 	}
 }
+
+// The beginning of a header that arrived together with the request before it is counted.
+func TestHeaderBehindARequest(t *testing.T) {
+	w := serving(t, Config{}, nil)
+	c := w.dial("127.0.0.2")
+	send(c, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"+shortLines(3000))
+	check.Equal(t, receives(c), true, "the request is answered")
+	w.eventually("the beginning is counted", func() bool { return w.Waiting() > 100_000 })
+}
