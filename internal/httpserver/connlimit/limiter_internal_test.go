@@ -278,8 +278,23 @@ func TestTheLargestAddressGoesFirst(t *testing.T) {
 
 func TestIdleConnectionsMakeRoom(t *testing.T) {
 	w := serving(t, Config{Total: 10}, nil)
+	inState := func(state int32, want int) {
+		t.Helper()
+		w.eventually("as many connections are in the state", func() bool {
+			w.Limiter.mu.Lock()
+			defer w.Limiter.mu.Unlock()
+			got := 0
+			for c := range w.open {
+				if c.state.Load() == state {
+					got++
+				}
+			}
+			return got == want
+		})
+	}
 	first := w.dial("127.0.0.2")
 	check.Equal(t, answered(first, "/"), true, "the first connection is answered")
+	inState(idle, 1)
 	for i := range 9 {
 		c := w.dial(fmt.Sprintf("127.0.1.%d", i+1))
 		check.Equal(t, answered(c, "/"), true, "a connection is answered")
@@ -289,23 +304,14 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	check.Equal(t, w.count(Idle), 1, "idle connections that were closed")
 	check.Equal(t, w.Open(), 10, "open connections")
 
+	inState(idle, 10)
 	var holding []net.Conn
-	for range 10 {
+	for i := range 10 {
 		c := w.dial("127.0.0.4")
 		send(c, "GET /hold HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		holding = append(holding, c)
+		inState(active, i+1) // otherwise the next one could take its place
 	}
-	w.eventually("all connections have requests", func() bool {
-		w.Limiter.mu.Lock()
-		defer w.Limiter.mu.Unlock()
-		busy := 0
-		for c := range w.open {
-			if c.state.Load() == active {
-				busy++
-			}
-		}
-		return busy == 10
-	})
 	check.Equal(t, w.refused("127.0.0.5"), true, "one more is refused while all have requests")
 	check.Equal(t, w.count(Total), 1, "connections that were refused")
 	close(w.held)
