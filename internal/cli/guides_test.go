@@ -67,6 +67,22 @@ var elsewhere = map[string]string{
 	"docs/leaks.md#Finding leaks":       "TestScanGuide",
 	"docs/backup.md#The drill":          "TestBackupGuide",
 	"README.md#In production":           "TestProductionGuide",
+
+	"docs/operating.md#Install the packages":                       "TestOperatingGuide",
+	"docs/operating.md#Install the program":                        "TestOperatingGuide",
+	"docs/operating.md#Create the user and the key":                "TestOperatingGuide",
+	"docs/operating.md#Create the database":                        "TestOperatingGuide",
+	"docs/operating.md#Write the settings":                         "TestOperatingGuide",
+	"docs/operating.md#Migrate the database and create an account": "TestOperatingGuide",
+	"docs/operating.md#Start both servers":                         "TestOperatingGuide",
+	"docs/operating.md#Put Caddy in front":                         "TestOperatingGuide",
+	"docs/operating.md#Use a first token":                          "TestOperatingGuide",
+	"docs/operating.md#Watch it with Prometheus":                   "TestOperatingGuide",
+	"docs/operating.md#Back up every night":                        "TestOperatingGuide",
+	"docs/operating.md#Restore a backup":                           "TestOperatingGuide",
+	"docs/operating.md#Restart without a failed request":           "TestOperatingGuide",
+	"docs/operating.md#Upgrade":                                    "TestOperatingGuide",
+	"docs/operating.md#Clean up":                                   "TestOperatingGuide",
 }
 
 // onlyFlags are the sections whose commands name machines of the reader's:

@@ -122,11 +122,13 @@ func (b builder) pack(folder, clone string, p program, common map[string][]byte)
 	files := maps.Clone(common)
 	files[programFile] = p.content
 	if p.platform.os == "linux" {
-		unit, err := os.ReadFile(filepath.Join(clone, "deploy", "systemd", "latchkey.service"))
-		if err != nil {
-			return err
+		for _, name := range []string{"latchkey.service", "latchkey-backup.service", "latchkey-backup.timer"} {
+			unit, err := os.ReadFile(filepath.Join(clone, "deploy", "systemd", name))
+			if err != nil {
+				return err
+			}
+			files["systemd/"+name] = unit
 		}
-		files["systemd/latchkey.service"] = unit
 	}
 	name := b.archiveName(p.platform)
 	packed, err := archive(name, files, b.source.at)
