@@ -31,9 +31,13 @@ type Repository interface {
 	// Checkpoint signs up to limit heads that have new events and no checkpoint since the time since, or that are
 	// signed with a previous key. It returns the checkpoints.
 	Checkpoint(ctx context.Context, keys *secret.Keyring, at, since time.Time, limit int) ([]Checkpoint, error)
-	// Prune removes the account's events up to a number of its chain, and signs a checkpoint that says so. It returns
-	// fault.Conflict if the chain does not reach so far or its head is not signed by the server's keys.
-	Prune(ctx context.Context, keys *secret.Keyring, accountID uuid.UUID, through int64, at time.Time) error
+	// WithOld returns up to limit accounts whose chain begins with an event from before a time, in the order of their
+	// IDs, after an ID.
+	WithOld(ctx context.Context, before time.Time, after uuid.UUID, limit int) ([]uuid.UUID, error)
+	// Prune removes the account's events up to a number of its chain, signs a checkpoint that says so, and returns how
+	// many it removed. It removes fewer, or none, to keep the last event of the chain, those with a delivery, and those
+	// that a stream has not sent. It returns ErrBroken if the head is not signed by the server's keys.
+	Prune(ctx context.Context, keys *secret.Keyring, accountID uuid.UUID, through int64, at time.Time) (int64, error)
 	Reader
 }
 

@@ -219,20 +219,29 @@ func (w *walk) say(kind Kind, number int64, event uuid.UUID, format string, args
 		Problem: fmt.Sprintf(format, args...)})
 }
 
-// begin finds where the chain begins: after the last signed checkpoint up to which events were pruned.
+// begin finds where the chain begins: after the checkpoint that says that earlier events were removed.
 func (w *walk) begin(ctx context.Context) error {
+	pruned, err := prunedUpTo(ctx, w.repo, w.keys, w.accountID)
+	if err != nil || pruned.Number == 0 {
+		return err
+	}
+	w.number, w.hash, w.read = pruned.Number, pruned.Hash, pruned.Number
 	first, err := w.repo.Links(ctx, w.accountID, 0, 1)
-	if err != nil || len(first) == 0 || first[0].Number == 1 {
-		return err
+	if err == nil && len(first) > 0 && first[0].Number <= pruned.Number {
+		w.say(Added, first[0].Number, first[0].EventID,
+			"The events up to number %d were removed because they were old, and this one was added afterwards.", pruned.Number)
 	}
-	before, err := w.repo.Checkpoints(ctx, w.accountID, first[0].Number-2, 1)
-	if err != nil {
-		return err
+	return err
+}
+
+// prunedUpTo returns the checkpoint of the account that says that the events up to it were removed. It is zero if there
+// is none that is signed with a key of the keyring.
+func prunedUpTo(ctx context.Context, repo Reader, keys *secret.Keyring, accountID uuid.UUID) (Checkpoint, error) {
+	first, err := repo.Checkpoints(ctx, accountID, 0, 1)
+	if err != nil || len(first) == 0 || !first[0].Pruned || !first[0].Signed(keys) {
+		return Checkpoint{}, err
 	}
-	if len(before) == 1 && before[0].Number == first[0].Number-1 && before[0].Pruned && before[0].Signed(w.keys) {
-		w.number, w.hash, w.read = before[0].Number, before[0].Hash, before[0].Number
-	}
-	return nil
+	return first[0], nil
 }
 
 // links verifies the links up to the head, and returns it.
@@ -280,6 +289,16 @@ func (w *walk) again(ctx context.Context, head Head) (Head, error) {
 func (w *walk) link(ctx context.Context, l Stored) error {
 	w.result.Events++
 	gap := l.Number != w.number+1
+	if gap {
+		// The missing events may have been removed since the walk began.
+		pruned, err := prunedUpTo(ctx, w.repo, w.keys, w.accountID)
+		if err != nil {
+			return err
+		}
+		if pruned.Number == l.Number-1 && pruned.Number > w.number {
+			w.number, w.hash, gap = pruned.Number, pruned.Hash, false
+		}
+	}
 	if gap {
 		w.say(Missing, w.number+1, uuid.Nil, "The numbers %d to %d are missing in the chain.", w.number+1, l.Number-1)
 	}

@@ -13,7 +13,6 @@ import (
 
 	"latchkey/internal/auth"
 	"latchkey/internal/chain"
-	"latchkey/internal/fault"
 	"latchkey/internal/secret"
 )
 
@@ -295,7 +294,7 @@ func (c auditChain) Checkpoint(ctx context.Context, keys *secret.Keyring, at, si
 			}
 			signed = append(signed, checkpoint)
 		}
-		return nil
+		return c.signPruned(tx, keys, limit)
 	})
 	return signed, failed(ctx, "sign audit heads", err)
 }
@@ -313,39 +312,6 @@ func (c auditChain) signTotals(tx *gorm.DB, keys *secret.Keyring) error {
 	totals.Sign(keys)
 	signed := map[string]any{"mark": totals.Mark.Digest[:], "mark_key": string(totals.Mark.Key)}
 	return tx.Model(&rows[0]).Updates(signed).Error
-}
-
-// Prune removes events that are sealed. It locks out the server that seals.
-func (c auditChain) Prune(ctx context.Context, keys *secret.Keyring, accountID uuid.UUID, through int64,
-	at time.Time) error {
-	err := c.write(ctx, sealing, held{}, func(tx *gorm.DB) error {
-		var head headRow
-		var last linkedRow
-		locked := tx
-		if c.Dialect() == postgresDialect.name {
-			locked = tx.Clauses(clause.Locking{Strength: "UPDATE"})
-		}
-		err := locked.Where("account_id = ?", accountID).Take(&head).Error
-		if err == nil {
-			err = tx.Where("account_id = ? AND number = ?", accountID, through).Take(&last).Error
-		}
-		if errors.Is(err, gorm.ErrRecordNotFound) || err == nil && !head.head().Signed(keys) {
-			return fault.Errorf(fault.Conflict, "The audit chain cannot be shortened. Run \"latchkey audit verify\".")
-		}
-		if err != nil {
-			return err
-		}
-		checkpoint := chain.Checkpoint{AccountID: accountID, Number: through, Hash: hashOf(last.Hash), At: at,
-			Pruned: true}
-		checkpoint.Sign(keys)
-		const old = "account_id = ? AND number <= ?"
-		err = tx.Where("account_id = ? AND id IN (SELECT event_id FROM audit_chain WHERE "+old+")", accountID, accountID,
-			through).Delete(&eventRow{}).Error
-		return errors.Join(err, tx.Where(old, accountID, through).Delete(&linkedRow{}).Error,
-			tx.Where(old, accountID, through).Delete(&checkpointRow{}).Error,
-			tx.Create(new(newCheckpointRow(checkpoint))).Error)
-	})
-	return failed(ctx, "prune an audit chain", err)
 }
 
 // resealOnPostgres prepares for a new era, in which xids are those of another cluster: events that are not sealed yet

@@ -55,7 +55,7 @@ type checkpointRow struct {
 	At           instant   `gorm:"not null"`
 	Pruned       bool      `gorm:"not null"`
 	Signature    []byte    `gorm:"not null"`
-	SignatureKey string    `gorm:"not null"`
+	SignatureKey string    `gorm:"not null;index:audit_checkpoints_pruned,where:pruned"`
 }
 
 // TableName tells gorm the table.
@@ -70,6 +70,21 @@ func (r checkpointRow) checkpoint() chain.Checkpoint {
 	return chain.Checkpoint{AccountID: r.AccountID, Number: r.Number, Hash: hashOf(r.Hash), At: r.At.Time,
 		Pruned: r.Pruned, Signature: digestOf(r.Signature, r.SignatureKey)}
 }
+
+// removedRow is the model of what later events continue after the earlier ones were removed. The row with an empty kind
+// is the last event of the account's log that was removed.
+type removedRow struct {
+	AccountID  uuid.UUID `gorm:"type:uuid;primaryKey"`
+	TargetKind string    `gorm:"primaryKey"`
+	TargetKey  string    `gorm:"primaryKey"`
+	Sequence   int64     `gorm:"not null"`
+	Era        int64     `gorm:"not null"`
+	Position   position  `gorm:"not null"`
+	EventID    uuid.UUID `gorm:"type:uuid;not null"`
+}
+
+// TableName tells gorm the table.
+func (removedRow) TableName() string { return "audit_removed" }
 
 // sealingRow is the model of how far events are sealed.
 type sealingRow struct {

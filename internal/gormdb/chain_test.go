@@ -417,7 +417,8 @@ func TestPrunedChain(t *testing.T) {
 			issue(t, db, w, uuid.Nil)
 		}
 		sealAll(t, db)
-		must(t, gormdb.Chain(db).Prune(t.Context(), keyring, w.Account.ID, 4, clock.Timestamp(time.Now())))
+		_, err := gormdb.Chain(db).Prune(t.Context(), keyring, w.Account.ID, 4, clock.Timestamp(time.Now()))
+		must(t, err)
 		list, result := verify(t, db, keyring)
 		check.Equal(t, len(list), 0, "findings: %+v", list)
 		var left int64

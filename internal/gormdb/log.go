@@ -67,6 +67,9 @@ func (l eventLog) Log(ctx context.Context, accountID uuid.UUID, f audit.LogFilte
 		q = q.Where(keys+" "+operator+" (?, "+commit+", ?, ?)", p.Era, strconv.FormatUint(p.Commit, 10), p.Sequence,
 			p.ID)
 	}
+	if err := l.checkRemoved(ctx, accountID, w.After); err != nil {
+		return paging.Page[audit.Event]{}, failed(ctx, "read the event log", err)
+	}
 	compare(">", w.After)
 	compare("<", w.Before)
 	order := "era, position, sequence, id"
@@ -87,6 +90,25 @@ func (l eventLog) Log(ctx context.Context, accountID uuid.UUID, f audit.LogFilte
 			Position: paging.Position{Era: r.Era, Commit: uint64(r.Position), Sequence: r.Sequence, ID: r.ID}}
 	}
 	return paging.Cut(w, items), nil
+}
+
+// checkRemoved returns fault.Invalid if events after a position were removed because they were old: a reader that
+// continues from there would miss them and not know.
+func (l eventLog) checkRemoved(ctx context.Context, accountID uuid.UUID, after *paging.Position) error {
+	if after == nil {
+		return nil
+	}
+	var last []removedRow
+	q := l.engine.reader(ctx).Where("account_id = ? AND target_kind = '' AND target_key = ''", accountID)
+	if err := q.Find(&last).Error; err != nil || len(last) == 0 {
+		return err
+	}
+	r := last[0]
+	if removed := (paging.Position{Era: r.Era, Commit: uint64(r.Position), Sequence: r.Sequence,
+		ID: r.EventID}); after.Before(removed) {
+		return paging.ErrRemoved()
+	}
+	return nil
 }
 
 // CountLog returns how many of the account's events of the log match f.

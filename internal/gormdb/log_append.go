@@ -67,11 +67,17 @@ func quoted[T ~string](texts []T) string {
 	return strings.Join(list, ", ")
 }
 
-// previousEvent is a subquery for the last event with a sequence of a subject.
+// previousEvent is a subquery for the last event with a sequence of a subject, which may have been removed.
 func previousEvent(account, kind, key string) string {
-	return `(SELECT x.sequence, x.era, x.position FROM audit_events AS x WHERE x.account_id = ` + account +
-		` AND x.target_kind = ` + kind + ` AND x.target_key = ` + key +
-		` AND x.sequence > 0 ORDER BY x.sequence DESC LIMIT 1)`
+	subject := func(alias string) string {
+		return alias + ".account_id = " + account + " AND " + alias + ".target_kind = " + kind + " AND " + alias +
+			".target_key = " + key
+	}
+	return `(SELECT * FROM (
+			(SELECT x.sequence, x.era, x.position FROM audit_events AS x WHERE ` + subject("x") + `
+				AND x.sequence > 0 ORDER BY x.sequence DESC LIMIT 1)
+			UNION ALL SELECT g.sequence, g.era, g.position FROM audit_removed AS g WHERE ` + subject("g") + `) AS previous
+		ORDER BY sequence DESC LIMIT 1)`
 }
 
 const (

@@ -19,7 +19,7 @@ type sessionRow struct {
 	Digest    []byte        `gorm:"not null;unique"`
 	DigestKey string        `gorm:"not null"`
 	CreatedAt instant       `gorm:"not null"`
-	ExpiresAt instant       `gorm:"not null"`
+	ExpiresAt instant       `gorm:"not null;index:sessions_expired"`
 	EndedAt   instant       `gorm:"<-:update"`
 
 	Method          string `gorm:"not null"`

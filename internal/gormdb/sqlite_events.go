@@ -19,9 +19,9 @@ var (
 	insertUntypedEvent = insertRow(eventColumns.with(map[string]string{"era": "0", "position": "0"}))
 	insertTypedEvent   = insertRow(typedEvents)
 	typedEvents        = eventColumns.with(map[string]string{
-		"sequence": nextOf("sequence", 1, eventColumns.parameter("account_id", 1), "x.target_kind = "+
-			eventColumns.parameter("target_kind", 1)+" AND x.target_key = "+eventColumns.parameter("target_key", 1)),
-		"era": "1", "position": nextOf("position", 1, eventColumns.parameter("account_id", 1), "x.era = 1"),
+		"sequence": nextSequence("1", eventColumns.parameter("account_id", 1), eventColumns.parameter("target_kind", 1),
+			eventColumns.parameter("target_key", 1)),
+		"era": "1", "position": nextCount("1", eventColumns.parameter("account_id", 1)),
 	})
 	insertEvents = newInsertEvents()
 
@@ -40,10 +40,20 @@ var (
 )
 
 // nextOf returns an expression for the value of a column that is so many after the last one among the account's events
-// for which the condition holds.
-func nextOf[N int | string](column string, many N, account, condition string) string {
-	return fmt.Sprintf("%v + coalesce((SELECT max(x.%s) FROM audit_events AS x WHERE x.account_id = %s AND %s AND x.sequence > 0), 0)",
-		many, column, account, condition)
+// for which the condition holds, and after that of the removed events of a subject.
+func nextOf(column, many, account, condition, kind, key string) string {
+	return fmt.Sprintf(`%[2]s + max(coalesce((SELECT max(x.%[1]s) FROM audit_events AS x WHERE x.account_id = %[3]s AND %[4]s AND x.sequence > 0), 0),
+			coalesce((SELECT g.%[1]s FROM audit_removed AS g WHERE g.account_id = %[3]s AND g.target_kind = %[5]s AND g.target_key = %[6]s), 0))`,
+		column, many, account, condition, kind, key)
+}
+
+func nextSequence(many, account, kind, key string) string {
+	return nextOf("sequence", many, account, "x.target_kind = "+kind+" AND x.target_key = "+key, kind, key)
+}
+
+// nextCount returns the next position. On SQLite it is a count.
+func nextCount(many, account string) string {
+	return nextOf("position", many, account, "x.era = 1", "''", "''")
 }
 
 // newInsertEvents returns the statement that inserts events, encoded as records of untypedEvents.
@@ -56,10 +66,10 @@ func newInsertEvents() string {
 	ifTyped := func(expression string) string {
 		return "CASE WHEN " + field("sequence") + " > 0 THEN " + expression + " ELSE 0 END"
 	}
-	expressions["sequence"] = ifTyped(nextOf("sequence", field("sequence"), field("account_id"),
-		"x.target_kind = "+field("target_kind")+" AND x.target_key = "+field("target_key")))
+	expressions["sequence"] = ifTyped(nextSequence(field("sequence"), field("account_id"), field("target_kind"),
+		field("target_key")))
 	expressions["era"] = ifTyped("1")
-	expressions["position"] = ifTyped(nextOf("position", "1 + r.key", field("account_id"), "x.era = 1"))
+	expressions["position"] = ifTyped(nextCount("1 + r.key", field("account_id")))
 	values, _ := eventColumns.with(expressions).values(1)
 	return eventColumns.insertInto() + "SELECT " + values + " FROM json_each($1) AS r"
 }

@@ -17,9 +17,9 @@ import (
 
 // tokenRow is the model of an API token. An update of the token writes the columns without a "<-" (columns.changeable).
 type tokenRow struct {
-	AccountID           uuid.UUID     `gorm:"<-:create;type:uuid;primaryKey;index:api_tokens_page;index:api_tokens_live;index:api_tokens_issued"`
+	AccountID           uuid.UUID     `gorm:"<-:create;type:uuid;primaryKey;index:api_tokens_page;index:api_tokens_live;index:api_tokens_issued;index:api_tokens_revoked,priority:2;index:api_tokens_expired,priority:2"`
 	StoreID             uuid.NullUUID `gorm:"<-:create;type:uuid;index:api_tokens_page;index:api_tokens_live"`
-	ID                  uuid.UUID     `gorm:"<-:create;type:uuid;primaryKey;index:api_tokens_page;index:api_tokens_live,where:revoked_at IS NULL"`
+	ID                  uuid.UUID     `gorm:"<-:create;type:uuid;primaryKey;index:api_tokens_page;index:api_tokens_live,where:revoked_at IS NULL;index:api_tokens_revoked,priority:3;index:api_tokens_expired,priority:3"`
 	Name                string        `gorm:"not null"`
 	ClientID            string        `gorm:"<-:create;not null;unique"`
 	ClientSecretDigest  []byte        `gorm:"index:api_tokens_client_secret;not null;->:false;<-:create"`
@@ -32,11 +32,11 @@ type tokenRow struct {
 	CreatedByKind       string        `gorm:"<-:create;not null"`
 	CreatedByID         uuid.NullUUID `gorm:"<-:create;type:uuid;index:api_tokens_issued,where:created_by_kind = 'API_TOKEN'"`
 	CreatedByName       string        `gorm:"<-:create;not null"`
-	ExpiresAt           instant       `gorm:"index:api_tokens_expiry,priority:2,where:revoked_at IS NULL AND expires_at IS NOT NULL AND expiry_stage < 2"`
+	ExpiresAt           instant       `gorm:"index:api_tokens_expiry,priority:2,where:revoked_at IS NULL AND expires_at IS NOT NULL AND expiry_stage < 2;index:api_tokens_expired,priority:1,where:expires_at IS NOT NULL AND revoked_at IS NULL"`
 	ExpiryStage         int64         `gorm:"not null;->:false;<-:create;index:api_tokens_expiry,priority:1"`
 	LastUsedAt          instant       `gorm:"<-:update"`
 	LastUsedIP          *string       `gorm:"<-:update"`
-	RevokedAt           instant       `gorm:"<-:update"`
+	RevokedAt           instant       `gorm:"<-:update;index:api_tokens_revoked,priority:1,where:revoked_at IS NOT NULL"`
 	RevokedByKind       *string       `gorm:"<-:update"`
 	RevokedByID         uuid.NullUUID `gorm:"type:uuid;<-:update"`
 	RevokedByName       *string       `gorm:"<-:update"`
@@ -136,16 +136,17 @@ func currencyOf(l auth.ChargeLimit) *string {
 
 // accessRow is the model of an access token of an API token.
 type accessRow struct {
-	AccountID  uuid.UUID     `gorm:"type:uuid;primaryKey;index:access_tokens_seen_by_token"`
-	APITokenID uuid.UUID     `gorm:"type:uuid;primaryKey"`
-	ID         uuid.UUID     `gorm:"type:uuid;primaryKey"`
-	Digest     []byte        `gorm:"not null;unique;->:false;<-:create"`
-	DigestKey  string        `gorm:"not null;->:false;<-:create"`
-	Hint       string        `gorm:"not null"`
-	CreatedAt  instant       `gorm:"not null"`
-	ExpiresAt  instant       // also set by endAccess
-	EndedAt    instant       `gorm:"<-:update"`
-	SeenBy     uuid.NullUUID `gorm:"type:uuid"`
+	AccountID  uuid.UUID `gorm:"type:uuid;primaryKey;index:access_tokens_seen_by_token"`
+	APITokenID uuid.UUID `gorm:"type:uuid;primaryKey"`
+	ID         uuid.UUID `gorm:"type:uuid;primaryKey"`
+	Digest     []byte    `gorm:"not null;unique;->:false;<-:create"`
+	DigestKey  string    `gorm:"not null;->:false;<-:create"`
+	Hint       string    `gorm:"not null"`
+	CreatedAt  instant   `gorm:"not null"`
+	// ExpiresAt is also set by endAccess.
+	ExpiresAt instant       `gorm:"index:access_tokens_expired,where:expires_at IS NOT NULL"`
+	EndedAt   instant       `gorm:"<-:update"`
+	SeenBy    uuid.NullUUID `gorm:"type:uuid"`
 	// SeenByToken is the API token that rotated this one and so saw its secret.
 	SeenByToken uuid.NullUUID `gorm:"type:uuid;index:access_tokens_seen_by_token,where:seen_by_token IS NOT NULL"`
 	LastUsedAt  instant       `gorm:"<-:update"`

@@ -93,6 +93,27 @@ func (c *members) arg(v any) string {
 // and adds a condition that ends in an argument.
 func (c *members) and(condition string, v any) { c.where.WriteString(" AND " + condition + c.arg(v)) }
 
+// granting selects the events with which API tokens gave rights to users.
+type granting struct {
+	kind audit.TargetKind
+	// user is an expression for the user's ID as text.
+	user string
+	// added are the actions that give rights whatever their details say.
+	added string
+}
+
+// grantedUsers are all of them. Earlier versions recorded changes of store memberships as changes of the user.
+var grantedUsers = []granting{
+	{audit.TargetUser, "e.target_key", "'user.created', 'user.added'"},
+	{audit.TargetStoreUser, "substr(e.target_key, 1, 36)", "'store_user.added'"},
+}
+
+// condition is the condition on an event, audit_events AS e.
+func (g granting) condition() string {
+	return `e.actor_kind = 'API_TOKEN' AND e.target_kind = '` + string(g.kind) + `' AND (e.action IN (` + g.added + `)
+		OR CAST(e.details AS text) LIKE '%"permissions"%' OR CAST(e.details AS text) LIKE '%"status"%"ACTIVE"%')`
+}
+
 // admits selects the memberships that match the filter without its search. Lists of values are looked up first, by
 // index, and so bound the rest.
 func admits(d dialect, accountID uuid.UUID, f user.Filter) *members {
@@ -119,15 +140,12 @@ func admits(d dialect, accountID uuid.UUID, f user.Filter) *members {
 		used := `WITH RECURSIVE used(id) AS (SELECT t.id FROM api_tokens AS t WHERE t.account_id = $1 AND t.id IN (` + list + `)
 			UNION SELECT x.api_token_id FROM access_tokens AS x JOIN used AS u ON x.seen_by_token = u.id WHERE x.account_id = $1)
 			SELECT id FROM used`
-		granted := func(kind audit.TargetKind, key, added string) string {
-			return "SELECT " + d.asID(key) + ` FROM audit_events AS e WHERE e.account_id = $1 AND e.actor_kind = 'API_TOKEN'
-			AND e.target_kind = '` + string(kind) + `' AND (e.action IN (` + added + `) OR CAST(e.details AS text) LIKE '%"permissions"%'
-				OR CAST(e.details AS text) LIKE '%"status"%"ACTIVE"%')
-			AND e.actor_id IN (` + used + `)`
+		granted := "SELECT user_id FROM granted_users WHERE account_id = $1 AND token_id IN (" + used + ")"
+		for _, g := range grantedUsers {
+			granted += " UNION ALL SELECT " + d.asID(g.user) + " FROM audit_events AS e WHERE e.account_id = $1 AND " +
+				g.condition() + " AND e.actor_id IN (" + used + ")"
 		}
-		// Earlier versions recorded changes of store memberships as changes of the user.
-		c.anyOf(d, granted(audit.TargetUser, "e.target_key", "'user.created', 'user.added'")+" UNION ALL "+
-			granted(audit.TargetStoreUser, "substr(e.target_key, 1, 36)", "'store_user.added'"))
+		c.anyOf(d, granted)
 	}
 	if !f.UpdatedAfter.IsZero() {
 		after := d.timestamp(f.UpdatedAfter)

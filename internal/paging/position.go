@@ -1,6 +1,8 @@
 package paging
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"math"
@@ -46,4 +48,16 @@ func parsePosition(cursor string) (Position, *fault.Error) {
 		}
 	}
 	return Position{int64(era), commit, int64(sequence), uuid.UUID(raw[positionSize-len(uuid.UUID{}):])}, nil
+}
+
+// Before reports whether the position comes before q.
+func (p Position) Before(q Position) bool {
+	return cmp.Or(cmp.Compare(p.Era, q.Era), cmp.Compare(p.Commit, q.Commit), cmp.Compare(p.Sequence, q.Sequence),
+		bytes.Compare(p.ID[:], q.ID[:])) < 0
+}
+
+// ErrRemoved is the error of a cursor after which events were removed because they were old.
+func ErrRemoved() *fault.Error {
+	return fault.Errorf(fault.Invalid,
+		"Events after this cursor were removed because they were too old. Begin without a cursor.").On("after")
 }

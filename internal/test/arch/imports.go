@@ -53,6 +53,8 @@ var allowed = []mayImport{
 	{packages: []string{"internal/chain"},
 		ours:   []string{"internal/fault", "internal/clock", "internal/secret", "internal/audit"},
 		reason: "the chain covers events of every kind"},
+	{packages: []string{"internal/retention"}, ours: []string{"internal/fault", "internal/clock"},
+		reason: "it decides when rows are removed, and the repository which"},
 	{packages: []string{"internal/auth"}, ours: []string{"internal/fault", "internal/scope"},
 		reason: "authentication must not depend on what the principal does"},
 	{packages: []string{"internal/account", "internal/token", "internal/user", "internal/billing", "internal/access",

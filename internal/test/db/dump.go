@@ -53,7 +53,7 @@ func dump(ctx context.Context, url string) (text string, err error) {
 // anything.
 func OfServers(row string) bool {
 	switch table, _, _ := strings.Cut(row, " "); table {
-	case "heartbeats", "registry", "write_checks", "billing_lease",
+	case "heartbeats", "registry", "write_checks", "billing_lease", "retention_lease",
 		"audit_chain", "audit_heads", "audit_checkpoints", "audit_sealing", "audit_streams", "audit_unsealed":
 		return true
 	default:
