@@ -117,7 +117,7 @@ func (p *program) serve(ctx context.Context, b *backend, again *reloads, log *sl
 	directories := directory.NewService(gormdb.Directory(b.db), b.memberships, clock.System, httpserver.Charge)
 	pages := newPanel(b, v, api, directories, baseURL, log)
 	sending := newDeliveries(b, baseURL, log)
-	chains := newAuditChains(b, self.Name, log)
+	chains, cleaning := newAuditChains(b, self.Name, log), newCleaning(b, log)
 	monitor := canary.New(b.gateways, v.feed.Replicas, secure.dial(), clock.System, log)
 	if err := v.feed.Join(ctx); err != nil {
 		if ctx.Err() != nil {
@@ -147,7 +147,8 @@ func (p *program) serve(ctx context.Context, b *backend, again *reloads, log *sl
 		Checks: checks(b, v.feed), Silent: b.db.Silent, Profiles: b.cfg.Profiling, Log: log,
 		Collectors: b.collectors(feedMetrics(v.feed), monitor.Collectors(), sending.collectors,
 			bills.metrics.collectors(), operations.collectors(), secure.collectors(), again.collectors(),
-			chains.collectors(), []prometheus.Collector{signIns, newCacheMetrics(v.memory.Stats)}),
+			chains.collectors(), cleaning.collectors(),
+			[]prometheus.Collector{signIns, newCacheMetrics(v.memory.Stats)}),
 	})
 	if err != nil {
 		return err
@@ -168,14 +169,26 @@ func (p *program) serve(ctx context.Context, b *backend, again *reloads, log *sl
 		useScanners: srv.UseScanners, scanners: reports.config.Scanners, tls: secure, log: log}).start(ctx)()
 	defer startCanary(ctx, monitor, b.cfg.CanaryInterval)()
 	defer sending.start(ctx, b)()
-	defer bills.start(ctx)()
-	defer chains.start(ctx)()
+	defer startEach(ctx, bills.start, chains.start, cleaning.start)()
 	go freeStartup()
 	if err := srv.Run(ctx); err != nil {
 		return err
 	}
 	answered()
 	return nil
+}
+
+// startEach starts jobs, and returns the function that stops them, the last one first.
+func startEach(ctx context.Context, jobs ...func(context.Context) (stop func())) (stop func()) {
+	var stops []func()
+	for _, start := range jobs {
+		stops = append(stops, start(ctx))
+	}
+	return func() {
+		for _, stop := range slices.Backward(stops) {
+			stop()
+		}
+	}
 }
 
 // collectors returns the metrics of the backend and more.

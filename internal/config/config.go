@@ -73,6 +73,9 @@ type Config struct {
 	Mail        Mail
 	Webhooks    Webhooks
 	AuditStream AuditStream
+	// EndedRetention is how long what ended is kept, and AuditRetention how long audit events are. Zero means forever.
+	EndedRetention, AuditRetention time.Duration
+
 	TestClock   TestClock
 	EventBridge EventBridge
 	Leaks       Leaks

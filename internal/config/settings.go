@@ -43,7 +43,8 @@ func Settings() []Setting {
 		grouped("Database and files", dataSettings()),
 		grouped("API tokens", tokenSettings()), grouped("Requests", httpSettings()),
 		grouped("Rate limits", rateSettings()), grouped("Webhooks and event sources", webhookSettings()),
-		grouped("Audit log", auditSettings()), grouped("Billing", billingSettings()),
+		grouped("Audit log", auditSettings()), grouped("Retention", retentionSettings()),
+		grouped("Billing", billingSettings()),
 		grouped("Signing in", signInSettings()), grouped("Mail", mailSettings()),
 		grouped("Reports of leaks", leakSettings()),
 		grouped("Legacy API accounts", legacySettings()), grouped("GraphQL operations", querySettings()),
@@ -170,6 +171,17 @@ func auditSettings() []Setting {
 		{Flag: "audit-stream", Serving: true,
 			Usage: "where to stream audit events: file:PATH, syslog://HOST:PORT or syslog+tls://HOST:PORT, the last with ?ca=FILE for authorities of your own (default: nowhere)",
 			keep:  auditStream},
+	}
+}
+
+func retentionSettings() []Setting {
+	return []Setting{
+		{Flag: "ended-retention", Default: "8760h", Serving: true,
+			Usage: "how long API tokens and sessions are kept after they ended; or off, to keep them forever",
+			keep:  orOff(func(c *Config) *time.Duration { return &c.EndedRetention }, "24h", "876000h")},
+		{Flag: "audit-retention", Default: "off", Serving: true,
+			Usage: "how long audit events are kept; or off, to keep them forever",
+			keep:  orOff(func(c *Config) *time.Duration { return &c.AuditRetention }, "720h", "876000h")},
 	}
 }
 

@@ -68,11 +68,11 @@ func duration(field func(*Config) *time.Duration, least, most string) func(*Conf
 	}
 }
 
-// orOff accepts a duration or "off", which is zero.
+// orOff accepts a duration, or "off" or "0", which are zero.
 func orOff(field func(*Config) *time.Duration, least, most string) func(*Config, string) error {
 	keep := duration(field, least, most)
 	return func(c *Config, text string) error {
-		if text == "off" {
+		if text == "off" || text == "0" {
 			*field(c) = 0
 			return nil
 		}
