@@ -2280,8 +2280,9 @@ extend type Account {
   The events of the account and its stores in the order in which they were committed, oldest first. To follow the log,
   pass ` + "`" + `endCursor` + "`" + ` as ` + "`" + `after` + "`" + ` until ` + "`" + `hasNextPage` + "`" + ` is false, and continue later from the same cursor. Every event is
   returned exactly once, and those of one subject in the order of their ` + "`" + `sequence` + "`" + `. An empty page returns the cursor
-  that was passed. Requires the ` + "`" + `account_audit_read` + "`" + ` scope, or the ` + "`" + `account_webhooks_read` + "`" + ` scope for events of the types
-  that a webhook of the credential can receive.
+  that was passed. An installation can remove old events; then ` + "`" + `after` + "`" + ` fails with ` + "`" + `INVALID` + "`" + ` if events after the
+  cursor were removed. Begin again without it. Requires the ` + "`" + `account_audit_read` + "`" + ` scope, or the ` + "`" + `account_webhooks_read` + "`" + `
+  scope for events of the types that a webhook of the credential can receive.
   """
   events(
     "Filters the events. Omit for all events that the credential can read."
