@@ -65,8 +65,8 @@ func lockWebhooks(tx *gorm.DB, accountID uuid.UUID) error {
 }
 
 const (
-	// deliveringHooks finds the webhooks for which the account has deliveries, also deleted ones. It jumps from webhook to
-	// webhook in the primary key of deliveries.
+	// deliveringHooks finds the webhooks for which the account has deliveries, also deleted ones. It jumps from webhook
+	// to webhook in the primary key of deliveries.
 	deliveringHooks = `WITH RECURSIVE hook (id) AS (
 			SELECT (SELECT webhook_id FROM deliveries WHERE account_id = @account ORDER BY webhook_id LIMIT 1)
 			UNION ALL
@@ -142,15 +142,17 @@ func (c auditChain) withoutDeliveries(tx *gorm.DB, accountID uuid.UUID, links []
 const removed = ` FROM audit_chain AS c JOIN audit_events AS e ON e.account_id = c.account_id AND e.id = c.event_id
 	WHERE c.account_id = @account AND c.number <= @last`
 
-// keepSubjects keeps the last number of each subject without a later event. An API token that was removed has no further
-// events.
+// keepSubjects keeps the last number of each subject without a later event. An API token that was removed has no
+// further events.
 func keepSubjects(d dialect) string {
 	return `INSERT INTO audit_removed (account_id, target_kind, target_key, sequence, era, position, event_id)
-		SELECT e.account_id, e.target_kind, e.target_key, e.sequence, e.era, e.position, e.id` + removed + ` AND e.sequence > 0
-			AND NOT EXISTS (SELECT 1 FROM audit_events AS x WHERE x.account_id = e.account_id
+		SELECT e.account_id, e.target_kind, e.target_key, e.sequence, e.era, e.position, e.id` + removed + `
+			AND e.sequence > 0 AND NOT EXISTS (SELECT 1 FROM audit_events AS x WHERE x.account_id = e.account_id
 				AND x.target_kind = e.target_kind AND x.target_key = e.target_key AND x.sequence > e.sequence)
-			AND CASE WHEN e.target_kind = '` + string(audit.TargetAPIToken) + `' THEN EXISTS (SELECT 1 FROM api_tokens AS t
-				WHERE t.account_id = e.account_id AND t.id = ` + d.asID("e.target_key") + `) ELSE true END
+			AND CASE WHEN e.target_kind = '` + string(audit.TargetAPIToken) + `'
+				THEN EXISTS (SELECT 1 FROM api_tokens AS t WHERE t.account_id = e.account_id
+					AND t.id = ` + d.asID("e.target_key") + `)
+				ELSE true END
 		` + keepLater
 }
 
