@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"latchkey/internal/access"
 	"latchkey/internal/secret"
 )
@@ -40,9 +42,11 @@ type batch struct {
 	digests []secret.Digest
 	// deadline is when the statement must have ended.
 	deadline time.Time
-	done     chan struct{}
-	found    map[secret.Digest]lookupResult
-	err      error
+	// span is that of the first caller. The statement is recorded as a part of it.
+	span  trace.Span
+	done  chan struct{}
+	found map[secret.Digest]lookupResult
+	err   error
 }
 
 // lookupResult is one row, or the error of reading it.
@@ -58,7 +62,7 @@ func newBatcher(e engine, l lookup) *batcher {
 // find returns the record of one of the digests, or fault.NotFound. There must be at most batchSize digests. Its
 // statement begins after find was called, so it sees everything committed before.
 func (b *batcher) find(ctx context.Context, candidates []secret.KeyedDigest) (access.Record, error) {
-	joined := b.join(candidates) //nolint:contextcheck // one caller's end must not end the batch
+	joined := b.join(trace.SpanFromContext(ctx), candidates) //nolint:contextcheck // one caller's end must not end the batch
 	select {
 	case <-joined.done:
 	case <-ctx.Done():
@@ -76,7 +80,7 @@ func (b *batcher) find(ctx context.Context, candidates []secret.KeyedDigest) (ac
 }
 
 // join adds digests to the next batch. A batch that is full starts immediately.
-func (b *batcher) join(candidates []secret.KeyedDigest) *batch {
+func (b *batcher) join(span trace.Span, candidates []secret.KeyedDigest) *batch {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	next := b.next
@@ -84,7 +88,7 @@ func (b *batcher) join(candidates []secret.KeyedDigest) *batch {
 		if next != nil {
 			go b.execute(next)
 		}
-		next = &batch{deadline: time.Now().Add(lookupTimeout), done: make(chan struct{})}
+		next = &batch{deadline: time.Now().Add(lookupTimeout), span: span, done: make(chan struct{})}
 		b.next = next
 	}
 	for _, c := range candidates {
@@ -117,7 +121,7 @@ func (b *batcher) take() *batch {
 
 func (b *batcher) execute(p *batch) {
 	defer close(p.done)
-	ctx, cancel := context.WithDeadline(context.Background(), p.deadline)
+	ctx, cancel := context.WithDeadline(trace.ContextWithSpan(context.Background(), p.span), p.deadline)
 	defer cancel()
 	statement, args := b.one, []any{p.digests[0][:]}
 	if len(p.digests) > 1 {

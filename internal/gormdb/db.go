@@ -21,6 +21,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/pressly/goose/v3/database"
+	"go.opentelemetry.io/otel/trace"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/logger"
@@ -51,6 +52,8 @@ type Config struct {
 	// OnStatement is called with the text of each statement that a repository runs, without its values, from the
 	// goroutine that runs it. Tests use it to count statements; otherwise it is nil.
 	OnStatement func(sql string)
+	// Traces records the statements that a span waits for; nil records none.
+	Traces trace.TracerProvider
 }
 
 // DB is an open database. It is safe for concurrent use.

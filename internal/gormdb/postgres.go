@@ -108,8 +108,11 @@ func openPostgres(ctx context.Context, c Config) (*postgres, error) {
 		// statements.
 		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
-	if c.OnStatement != nil {
+	switch {
+	case c.OnStatement != nil:
 		config.ConnConfig.Tracer = tracer{c.OnStatement}
+	case c.Traces != nil:
+		config.ConnConfig.Tracer = newSpanTracer(c.Traces)
 	}
 	promptly := config.Copy()
 	promptly.MaxConns = int32(max(1, c.MaxConnections/promptShare))
@@ -266,7 +269,8 @@ func (p *postgres) close() error {
 	case err := <-closed:
 		return err
 	case <-time.After(closeGrace):
-		p.log.Warn("the connections to the database did not close in time", "waited", closeGrace)
+		p.log.WarnContext(context.Background(), "the connections to the database did not close in time", "waited",
+			closeGrace)
 		return nil
 	}
 }

@@ -64,7 +64,7 @@ func refold(tx *gorm.DB, log *slog.Logger) error {
 				return fmt.Errorf("fold an address: %w", done.Error)
 			}
 			if done.RowsAffected == 0 {
-				log.Warn("another user has the same email address in another spelling", "user", r.UserID,
+				log.WarnContext(tx.Statement.Context, "another user has the same email address in another spelling", "user", r.UserID,
 					"account", r.AccountID)
 			}
 		}

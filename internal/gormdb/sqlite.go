@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/pressly/goose/v3/database"
+	"go.opentelemetry.io/otel/trace"
 	"gorm.io/gorm"
 	_ "modernc.org/sqlite" // the driver
 
@@ -32,6 +33,8 @@ type sqlite struct {
 	readSQL, writeSQL *sql.DB
 	read, write       *gorm.DB
 	onStatement       func(string)
+	// traces records statements; nil records none.
+	traces trace.TracerProvider
 	// anchor is an idle connection: while it is open, SQLite keeps the WAL file, even if all other connections are
 	// closed.
 	anchor *sql.Conn
@@ -110,7 +113,8 @@ func openSQLite(ctx context.Context, path string, c Config) (*sqlite, error) {
 	if err := checkPrivate(path); err != nil {
 		return nil, err
 	}
-	s := &sqlite{path: path, onStatement: c.OnStatement, lookUps: map[string]*sql.Stmt{}, stored: func() {}}
+	s := &sqlite{path: path, onStatement: c.OnStatement, traces: c.Traces, lookUps: map[string]*sql.Stmt{},
+		stored: func() {}}
 	if s.onStatement == nil {
 		s.onStatement = func(string) {}
 	}
@@ -222,7 +226,11 @@ func (s *sqlite) connect(ctx context.Context, readers int) (err error) {
 }
 
 func (s *sqlite) pool(ctx context.Context, size int, option string) (*sql.DB, error) {
-	pool, err := sql.Open(sqliteDriver, dataSource(s.path, option))
+	open := sql.Open
+	if s.traces != nil {
+		open = func(_, source string) (*sql.DB, error) { return openTracedSQLite(s.traces, source) }
+	}
+	pool, err := open(sqliteDriver, dataSource(s.path, option))
 	if err != nil {
 		return nil, err
 	}
