@@ -9,6 +9,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/google/uuid"
 	"github.com/vektah/gqlparser/v2/ast"
+	"go.opentelemetry.io/otel/trace"
 
 	"latchkey/graph/generated"
 	"latchkey/graph/scalar"
@@ -53,6 +54,8 @@ type Config struct {
 	OnError func(operation, group string, code fault.Kind)
 	// OnOperation is called with the type of each executed operation; see server.Config.
 	OnOperation func(operation string)
+	// Traces records operations and resolvers; see server.Config.
+	Traces trace.TracerProvider
 	// Charge is called with the cost of each operation before it runs: the number
 	// of fields that it could return, plus the cost of scans. If it returns an
 	// error, the operation does not run. Nil charges nothing.
@@ -90,6 +93,7 @@ func NewHandler(c Config) (http.Handler, error) {
 		Schema: runs, Limits: c.Limits, PageSize: paging.DefaultSize, MaxPageSize: paging.MaxSize,
 		Coerce: scalar.Coerce, Surcharge: surcharge, Items: bulkItems, Loads: loads,
 		Lists: lists, Admit: a.admit, Log: c.Log, OnError: c.OnError, OnOperation: c.OnOperation,
+		Traces: c.Traces,
 	})
 	if err != nil {
 		return nil, err

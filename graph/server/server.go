@@ -12,12 +12,13 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
+	"go.opentelemetry.io/otel/trace"
 
 	"latchkey/internal/fault"
 )
 
-// Config holds the schema and its rules. All fields but Limits, OnError and
-// OnOperation are required.
+// Config holds the schema and its rules. All fields but Limits, OnError,
+// OnOperation and Traces are required.
 type Config struct {
 	Schema Schema
 	Limits Limits
@@ -53,6 +54,9 @@ type Config struct {
 	// OnOperation is called with the type of each operation that was executed, in the
 	// goroutine of the request. Nil ignores them.
 	OnOperation func(operation string)
+	// Traces records operations, and the fields that have a resolver. Nil records
+	// none.
+	Traces trace.TracerProvider
 }
 
 // Schema is a schema that runs operations. gqlgen generates it, with the
@@ -69,6 +73,7 @@ type Handler struct {
 	schema         *ast.Schema
 	documents      *documents
 	introspections *introspections
+	tracer         trace.Tracer // nil if operations are not recorded
 }
 
 // New returns a Handler.
@@ -83,7 +88,11 @@ func New(c Config) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Handler{config: c, schema: schema, documents: documents, introspections: introspections}, nil
+	h := &Handler{config: c, schema: schema, documents: documents, introspections: introspections}
+	if c.Traces != nil {
+		h.tracer = c.Traces.Tracer("latchkey/graph/server")
+	}
+	return h, nil
 }
 
 // ServeHTTP handles one GraphQL request.
@@ -143,6 +152,8 @@ func (r *run) request(a *answer, req *http.Request) *refusal {
 	if refused != nil {
 		return refused
 	}
+	req, end := r.trace(req, op)
+	defer end()
 	finish, err := r.config.Admit(req, op, cost)
 	if err != nil {
 		return notAdmitted(err)
@@ -150,6 +161,7 @@ func (r *run) request(a *answer, req *http.Request) *refusal {
 	if finish != nil { // also after a panic: it releases what Admit took
 		defer func() { r.unavailable = finish() || r.unavailable }()
 	}
+	r.traceResolvers(op)
 	r.execute(req.Context(), op)
 	return nil
 }
