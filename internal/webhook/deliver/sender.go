@@ -11,6 +11,9 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
 	"latchkey/internal/audit"
 	"latchkey/internal/clock"
 	"latchkey/internal/secret"
@@ -47,6 +50,10 @@ type SenderConfig struct {
 	Random func() float64
 	// Timeout replaces Timeout if it is shorter; 0 for Timeout.
 	Timeout time.Duration
+	// Traces records attempts; nil records none. TraceContext writes the header
+	// traceparent of their requests; it must not be nil then.
+	Traces       trace.TracerProvider
+	TraceContext propagation.TextMapPropagator
 }
 
 // Sender sends signed requests. It follows no redirects, uses no proxy, sends no cookies and connects only to addresses
@@ -54,6 +61,7 @@ type SenderConfig struct {
 type Sender struct {
 	c          SenderConfig
 	opened     *opened
+	tracing    *tracing // nil if attempts are not recorded
 	tls, plain *http.Transport
 }
 
@@ -62,7 +70,7 @@ func NewSender(c SenderConfig) *Sender {
 	if c.Timeout <= 0 || c.Timeout > Timeout {
 		c.Timeout = Timeout
 	}
-	s := &Sender{c: c, opened: newOpened(c.Keys), tls: transport(), plain: transport()}
+	s := &Sender{c: c, opened: newOpened(c.Keys), tracing: newTracing(c), tls: transport(), plain: transport()}
 	s.plain.DialContext = c.Egress.DialPlain
 	s.tls.DialContext = c.Egress.DialTLS
 	s.tls.TLSClientConfig = &tls.Config{RootCAs: c.Roots, MinVersion: tls.VersionTLS12}
@@ -104,7 +112,7 @@ type result struct {
 
 // Send makes one attempt and returns its outcome. It returns an error if there was none: ctx ended first, or the event
 // cannot be sent because the server's keys do not open the webhook's secrets.
-func (s *Sender) Send(ctx context.Context, j Job) (Outcome, error) {
+func (s *Sender) Send(ctx context.Context, j Job) (o Outcome, err error) {
 	began := s.c.Now()
 	text, err := Body(j.Event)
 	if err != nil {
@@ -112,7 +120,9 @@ func (s *Sender) Send(ctx context.Context, j Job) (Outcome, error) {
 	}
 	timed, cancel := context.WithTimeout(ctx, s.c.Timeout)
 	defer cancel()
+	timed, end := s.tracing.begin(timed, j)
 	var r result
+	defer func() { end(r, err) }()
 	if j.Webhook.Kind == webhook.EventBridge {
 		r = s.publish(timed, j, text)
 	} else if r, err = s.request(timed, j, text, began); err != nil {
@@ -146,6 +156,7 @@ func (s *Sender) request(ctx context.Context, j Job, text []byte, at time.Time) 
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", s.c.UserAgent)
 	sign(request.Header, secrets, EventID(j.Event), at, text)
+	s.tracing.inject(ctx, request.Header)
 	return s.roundTrip(request), nil
 }
 
