@@ -9,6 +9,7 @@ import (
 
 	"latchkey/internal/auth"
 	"latchkey/internal/fault"
+	"latchkey/internal/tracing"
 )
 
 // deadline is a context that ends with its parent, at a fixed time, or when the
@@ -20,10 +21,12 @@ type deadline struct {
 	context.Context
 	at    time.Time
 	meter meter
-	// firstCheck is the time of the first check of the database, which calls silent.
+	// requestID is what log lines with the context have; it stays valid after the request.
+	requestID string
+	// early is how long before at the first check of the database is, which calls silent.
 	// A nil silent disables the checks.
-	firstCheck time.Time
-	silent     func(time.Duration) bool
+	early  time.Duration
+	silent func(time.Duration) bool
 
 	mu     sync.Mutex
 	timed  context.Context // nil until Done is called
@@ -54,14 +57,17 @@ var errSilent = fmt.Errorf("%w: it answers nothing: %w", fault.ErrUnavailable, c
 func (e *endpoint) bounded(rs *requestState, r *http.Request) *deadline {
 	return &deadline{
 		Context: r.Context(), at: rs.started.Add(e.limits.RequestTimeout), meter: meter{e.rates, rs},
-		firstCheck: rs.started.Add(mostSilence), silent: e.silent,
+		requestID: rs.requestID[0], early: e.limits.RequestTimeout - mostSilence, silent: e.silent,
 	}
 }
 
-// Value returns the meter for meterKey and otherwise the parent's value.
+// Value returns the meter for meterKey, the request's ID for its key, and otherwise the parent's value.
 func (d *deadline) Value(key any) any {
-	if key == (meterKey{}) {
+	switch key.(type) {
+	case meterKey:
 		return &d.meter
+	case tracing.RequestIDKey:
+		return &d.requestID
 	}
 	return d.Context.Value(key)
 }
@@ -76,8 +82,8 @@ func (d *deadline) Done() <-chan struct{} {
 	if d.timed == nil {
 		d.timed, d.cancel = context.WithCancel(d.Context)
 		first := d.at
-		if d.silent != nil && d.firstCheck.Before(first) {
-			first = d.firstCheck
+		if d.silent != nil && d.early > 0 {
+			first = first.Add(-d.early)
 		}
 		d.timer = time.AfterFunc(time.Until(first), d.check)
 	}

@@ -32,7 +32,7 @@ func TestDeadlineOfASilentDatabase(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				started := time.Now()
 				d := &deadline{
-					Context: t.Context(), at: started.Add(tc.limit), firstCheck: started.Add(mostSilence),
+					Context: t.Context(), at: started.Add(tc.limit), early: tc.limit - mostSilence,
 					silent: func(d time.Duration) bool { return time.Since(started)-tc.silentFrom > d },
 				}
 				defer d.release()

@@ -13,6 +13,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/propagation"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
 
 	"latchkey/internal/access"
 	"latchkey/internal/auth"
@@ -64,7 +68,7 @@ func BenchmarkGatewayCheck(b *testing.B) {
 	for _, limited := range []bool{false, true} {
 		b.Run(fmt.Sprintf("check/limited=%v", limited), func(b *testing.B) {
 			ctx, stop := context.WithCancel(context.Background())
-			address, ended := gatewayServer(ctx, b, limited)
+			address, ended := gatewayServer(ctx, b, limited, nil)
 			ask(b, address, question, "204")
 			stop()
 			if err := <-ended; err != nil {
@@ -72,6 +76,17 @@ func BenchmarkGatewayCheck(b *testing.B) {
 			}
 		})
 	}
+	b.Run("check/traces of 1 %", func(b *testing.B) {
+		ctx, stop := context.WithCancel(context.Background())
+		one := sdk.ParentBased(sdk.TraceIDRatioBased(0.01))
+		address, ended := gatewayServer(ctx, b, false, sampled{sdk.NewTracerProvider(sdk.WithSampler(one),
+			sdk.WithBatcher(tracetest.NewNoopExporter()))})
+		ask(b, address, question, "204")
+		stop()
+		if err := <-ended; err != nil {
+			b.Error(err)
+		}
+	})
 }
 
 func bySecret(b *testing.B, kind secret.Kind) string {
@@ -92,7 +107,14 @@ func listener(b *testing.B) net.Listener {
 	return l
 }
 
-func gatewayServer(ctx context.Context, b *testing.B, limited bool) (address string, ended chan error) {
+// sampled are traces with a provider.
+type sampled struct{ provider trace.TracerProvider }
+
+func (s sampled) Provider() trace.TracerProvider          { return s.provider }
+func (sampled) Propagator() propagation.TextMapPropagator { return propagation.TraceContext{} }
+
+func gatewayServer(ctx context.Context, b *testing.B, limited bool, traces httpserver.Traces) (address string,
+	ended chan error) {
 	b.Helper()
 	keys, err := secret.NewKeyring(rand.Reader)
 	if err != nil {
@@ -114,6 +136,7 @@ func gatewayServer(ctx context.Context, b *testing.B, limited bool) (address str
 		Public: public, Admin: listener(b), Limits: limits(), Grace: time.Second, Verifier: verifier,
 		Routes: routes.Default(), Log: log,
 		Rates: config.Rates{On: limited, Token: many, Account: many, Failure: many}, WriteError: writeError,
+		Traces: traces,
 	})
 	if err != nil {
 		b.Fatal(err)

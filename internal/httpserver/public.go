@@ -49,6 +49,7 @@ type public struct {
 	headers   []header
 	metrics   *metrics
 	log       *slog.Logger
+	spans     *spans // nil while traces are off
 	ids       *ids
 	proxies   proxies
 	// forwardedLogged reports that logForwarded has logged its warning.
@@ -61,7 +62,7 @@ type public struct {
 func newPublic(c Config, m *metrics, r *rates) *public {
 	p := &public{
 		mux: http.NewServeMux(), headers: securityHeaders(c.HTTPS), metrics: m, log: c.Log, ids: newIDs(),
-		proxies: c.TrustedProxies,
+		proxies: c.TrustedProxies, spans: newSpans(c),
 	}
 	e := &endpoint{
 		verifier: c.Verifier, rates: r, metrics: m, limits: c.Limits, silent: c.Silent, writeError: c.WriteError,
@@ -173,6 +174,9 @@ func (p *public) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	rs.requestID[0] = p.requestID(trusted, r.Header)
 	w.Header()[requestIDHeader] = rs.requestID[:] // handlers read it from here
+	if p.spans != nil {
+		r = p.spans.begin(rs, r, trusted)
+	}
 	defer p.finish(rs, r)
 	if p.stopping.Load() || mayBeSmuggled(r) {
 		w.Header()["Connection"] = closeConnection
@@ -248,6 +252,9 @@ func (p *public) finish(rs *requestState, r *http.Request) {
 	took := time.Since(rs.started)
 	rs.route.metrics.observe(rs.status, took)
 	rs.log(r.Context(), p.log, r.Method, took)
+	if rs.span != nil {
+		p.spans.end(rs, r.Method)
+	}
 	broken := rs.broken
 	*rs = requestState{} // a handler that still uses it fails, and no data of the request stays in the pool
 	requestStates.Put(rs)

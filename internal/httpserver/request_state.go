@@ -5,10 +5,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 
 	"latchkey/internal/access"
 	"latchkey/internal/auth"
@@ -56,6 +58,8 @@ type requestState struct {
 	// is the principal of that credential, if known.
 	reason       string
 	credentialOf uuid.UUID
+	// span is the request's; nil while traces are off.
+	span trace.Span
 	// broken reports that the response was started and cannot be completed.
 	broken bool
 }
@@ -166,12 +170,14 @@ func (rs *requestState) unverified() bool {
 	return rs.principal == nil
 }
 
-// plainMethod returns the method for the log: a standard one (RFC 9110, section
-// 9.3; RFC 5789) or "other", because a client can send any text as the method.
+// standardMethods are those of RFC 9110, section 9.3, and RFC 5789.
+var standardMethods = [...]string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+	http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace}
+
+// plainMethod returns the method for the log: a standard one or "other", because
+// a client can send any text as the method.
 func plainMethod(method string) string {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
-		http.MethodConnect, http.MethodOptions, http.MethodTrace:
+	if slices.Contains(standardMethods[:], method) {
 		return method
 	}
 	return "other"

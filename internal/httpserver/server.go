@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 
 	"latchkey/internal/access"
 	"latchkey/internal/auth"
@@ -32,6 +34,13 @@ type Verifier interface {
 	VerifyGateway(ctx context.Context, presented string, origin auth.Origin) (*access.Record, error)
 	VerifyBasic(ctx context.Context, storeHash, username, token string, origin auth.Origin) (*access.Record, error)
 	Store(ctx context.Context, hash string) (*access.Store, error)
+}
+
+// Traces records spans. See tracing.Tracing for its methods.
+type Traces interface {
+	// Provider returns nil if no spans are recorded.
+	Provider() trace.TracerProvider
+	Propagator() propagation.TextMapPropagator
 }
 
 // Config configures a Server.
@@ -99,6 +108,8 @@ type Config struct {
 	Checks []Check
 	// Collectors are additional metrics to expose.
 	Collectors []prometheus.Collector
+	// Traces records the requests of the public listener; nil records none.
+	Traces Traces
 	// Profiles makes the admin listener serve profiles of the process.
 	Profiles bool
 	Log      *slog.Logger
