@@ -53,7 +53,7 @@ func (p *program) backUp(c *cobra.Command, to string, force bool) error {
 	if err != nil {
 		return err
 	}
-	b, err := openDatabase(ctx, cfg, config.Needs{}, p.commandLog())
+	b, err := openDatabase(ctx, cfg, config.Needs{}, p.commandLog(), nil)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"latchkey/internal/billing"
 	"latchkey/internal/config"
 	"latchkey/internal/fault"
@@ -40,13 +42,15 @@ func startClock(ctx context.Context, runner *billing.Runner, set config.TestCloc
 type billingRuns struct {
 	runner  *billing.Runner
 	metrics *billingMetrics
+	traces  trace.TracerProvider // nil if runs are not recorded
 	log     *slog.Logger
 }
 
 // newBillingRuns returns the billing runs of a server, with the test clock that the settings ask for (startClock).
 func newBillingRuns(ctx context.Context, b *backend, log *slog.Logger) (*billingRuns, error) {
 	ledger := gormdb.Ledger(b.db)
-	r := &billingRuns{metrics: newBillingMetrics(gormdb.Billing(b.db).Now, ledger.NextDue), log: log}
+	r := &billingRuns{metrics: newBillingMetrics(gormdb.Billing(b.db).Now, ledger.NextDue), traces: b.traces.Provider(),
+		log: log}
 	r.runner = newRunner(b, countedLedger{ledger, r.metrics})
 	b.runner = r.runner // what advances the test clock counts, too
 	return r, startClock(ctx, r.runner, b.cfg.TestClock, log)
@@ -60,7 +64,7 @@ func (r *billingRuns) start(ctx context.Context) (stop func()) {
 		next := time.NewTicker(billingInterval)
 		defer next.Stop()
 		for {
-			r.bill(ctx)
+			recordRun(ctx, r.traces, "billing run", r.bill)
 			select {
 			case <-ctx.Done():
 				return
@@ -74,20 +78,20 @@ func (r *billingRuns) start(ctx context.Context) (stop func()) {
 	}
 }
 
-// bill bills what is due. An error is logged: the next run does the same work.
-func (r *billingRuns) bill(ctx context.Context) {
+// bill bills what is due. It logs an error before it returns it: the next run does the same work.
+func (r *billingRuns) bill(ctx context.Context) error {
 	begun := time.Now()
 	result, err := r.runner.Run(ctx, nil)
 	switch {
 	case ctx.Err() != nil:
-		return
+		return nil //nolint:nilerr // the server is stopping
 	case err != nil:
 		r.metrics.runs.WithLabelValues(runFailed).Inc()
 		r.log.ErrorContext(ctx, "a billing run failed", "error", err)
-		return
+		return err
 	case result.Elsewhere:
 		r.metrics.runs.WithLabelValues(runElsewhere).Inc()
-		return
+		return nil
 	}
 	r.metrics.runs.WithLabelValues(runCompleted).Inc()
 	r.metrics.last.Set(float64(time.Now().Unix()))
@@ -95,4 +99,5 @@ func (r *billingRuns) bill(ctx context.Context) {
 		r.log.InfoContext(ctx, "billed", "until", result.Until, "subscriptions", result.Subscriptions, "charges",
 			result.Charges, "invoices", result.Invoices, "duration", time.Since(begun).Round(time.Millisecond))
 	}
+	return nil
 }

@@ -121,7 +121,7 @@ func (p *program) storeValues(c *cobra.Command) []cobra.Completion {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context()), completionTimeout)
 	defer cancel()
-	b, err := openDatabase(ctx, cfg, config.Needs{}, slog.New(slog.DiscardHandler))
+	b, err := openDatabase(ctx, cfg, config.Needs{}, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		return nil
 	}

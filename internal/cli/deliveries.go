@@ -40,6 +40,7 @@ func newDeliveries(b *backend, baseURL string, log *slog.Logger) *deliveries {
 	d.sender = deliver.NewSender(deliver.SenderConfig{
 		Keys: b.keys, Egress: egress.New(b.cfg.Webhooks.Allow, net.DefaultResolver), EventBridge: b.publisher,
 		UserAgent: "Latchkey/" + programVersion(), Now: clock.System, Random: rand.Float64,
+		Traces: b.traces.Provider(), TraceContext: b.traces.Propagator(),
 	})
 	disabled := func(w webhook.Webhook, reason string) audit.Event {
 		return webhook.DisabledEvent(w, reason, clock.Timestamp(clock.System()))

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"latchkey/internal/config"
+	"latchkey/internal/tracing"
 )
 
 // The server logs a line for every request. Writing many lines with one system
@@ -94,5 +95,5 @@ func newLeveledLog(c config.Log, level slog.Leveler, lines *lineWriter) *slog.Lo
 	if c.JSON {
 		h = slog.NewJSONHandler(lines, options)
 	}
-	return slog.New(flushingHandler{h, lines})
+	return slog.New(flushingHandler{tracing.NewLogHandler(h), lines})
 }

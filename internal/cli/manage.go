@@ -41,7 +41,7 @@ func (p *program) migrate(c *cobra.Command, statusOnly bool) error {
 	if err != nil {
 		return err
 	}
-	b, err := openDatabase(c.Context(), cfg, needs, p.commandLog())
+	b, err := openDatabase(c.Context(), cfg, needs, p.commandLog(), nil)
 	if err != nil {
 		return err
 	}

@@ -59,15 +59,15 @@ func feedMetrics(f *feed.Feed) []prometheus.Collector {
 // newSignIns counts sign-in attempts and logs those that are refused. The log
 // has the id of the user, if known, and never what was typed: that may be a
 // password in the wrong field.
-func newSignIns(log *slog.Logger) (*prometheus.CounterVec, func(signin.Attempt)) {
+func newSignIns(log *slog.Logger) (*prometheus.CounterVec, func(context.Context, signin.Attempt)) {
 	counted := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "latchkey_sign_ins_total", Help: "Attempts to sign in to the control panel, by method and result.",
 	}, []string{"method", "result"})
-	return counted, func(a signin.Attempt) {
+	return counted, func(ctx context.Context, a signin.Attempt) {
 		result := resultOf(a.Err)
 		counted.WithLabelValues(string(a.Method), result).Inc()
 		if a.Err != nil {
-			log.LogAttrs(context.Background(), slog.LevelInfo, "sign-in refused",
+			log.LogAttrs(ctx, slog.LevelInfo, "sign-in refused",
 				slog.String("method", string(a.Method)), slog.String("result", result),
 				slog.String("user_id", a.UserID.String()), slog.String("client_ip", a.Origin.IP.String()),
 				slog.String("request_id", a.Origin.RequestID))

@@ -30,7 +30,7 @@ type auditChains struct {
 // newAuditChains returns what seals events, and streams them if the settings say so. server is this server's name.
 func newAuditChains(b *backend, server string, log *slog.Logger) *auditChains {
 	a := &auditChains{
-		repo: gormdb.Chain(b.db),
+		repo: recordSeals(gormdb.Chain(b.db), b.traces.Provider()),
 		sent: prometheus.NewDesc("latchkey_audit_stream_sent_total",
 			"Audit events that this server sent to --audit-stream, repetitions included.", nil, nil),
 		waiting: prometheus.NewDesc("latchkey_audit_stream_waiting_seconds",

@@ -49,7 +49,7 @@ func (p *program) serveCommand() *cobra.Command {
 	offer(c, everything)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
 		needs := config.Needs{Keys: true, Creates: true, Serves: true}
-		cfg, err := p.settings(c, needs)
+		cfg, ofTraces, err := servingSettings(p, c, needs)
 		if err != nil {
 			return err
 		}
@@ -64,7 +64,12 @@ func (p *program) serveCommand() *cobra.Command {
 		lines := newLineWriter(p.stderr)
 		defer lines.Flush()
 		log := newLeveledLog(cfg.Log, again.level, lines)
-		b, err := open(ctx, cfg, needs, log)
+		traces, stopTraces, err := startTraces(ctx, cfg, ofTraces, log)
+		if err != nil {
+			return err
+		}
+		defer stopTraces()
+		b, err := openTraced(ctx, cfg, needs, log, traces)
 		if err != nil {
 			return err
 		}
@@ -143,7 +148,7 @@ func (p *program) serve(ctx context.Context, b *backend, again *reloads, log *sl
 		HTTPS: strings.HasPrefix(baseURL, "https://"), PublicURL: baseURL, Delay: b.cfg.ShutdownDelay,
 		Grace: requestGrace(b.cfg.ShutdownGrace), Verifier: v.verifier, Canary: canary.Name, OAuth: newOAuth(b),
 		Scopes: b.catalogue.Names, API: api, Panel: pages, WriteError: server.WriteError, LeakReports: reports.config,
-		SCIM: scimapi.New(directories, baseURL, log), WriteSCIMError: scimapi.WriteError,
+		SCIM: scimapi.New(directories, baseURL, log), WriteSCIMError: scimapi.WriteError, Traces: b.traces,
 		Checks: checks(b, v.feed), Silent: b.db.Silent, Profiles: b.cfg.Profiling, Log: log,
 		Collectors: b.collectors(feedMetrics(v.feed), monitor.Collectors(), sending.collectors,
 			bills.metrics.collectors(), operations.collectors(), secure.collectors(), again.collectors(),
@@ -193,7 +198,7 @@ func startEach(ctx context.Context, jobs ...func(context.Context) (stop func()))
 
 // collectors returns the metrics of the backend and more.
 func (b *backend) collectors(more ...[]prometheus.Collector) []prometheus.Collector {
-	return slices.Concat(slices.Concat(more...), b.counts.collectors(), b.failures.collectors(),
+	return slices.Concat(slices.Concat(more...), b.counts.collectors(), b.failures.collectors(), b.traces.Collectors(),
 		[]prometheus.Collector{buildInfo(), newPoolMetrics(b.db)})
 }
 
@@ -283,7 +288,7 @@ func newAPI(ctx context.Context, b *backend, replicas graph.Replicas, baseURL st
 		EventSources: sources, Webhooks: b.webhooks, Events: b.events, Billing: b.billing, Runner: b.runner,
 		Replicas: replicas, Catalogue: b.catalogue, PublicURL: baseURL,
 		Limits: server.Limits{Depth: q.Depth, Complexity: q.Complexity, Aliases: q.Aliases, Directives: q.Directives},
-		Log:    log, OnError: counts.onError, OnOperation: counts.onOperation,
+		Log:    log, OnError: counts.onError, OnOperation: counts.onOperation, Traces: b.traces.Provider(),
 		Charge: httpserver.Charge,
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 
 	"latchkey/internal/account"
 	"latchkey/internal/auth"
@@ -37,6 +38,7 @@ import (
 	"latchkey/internal/signin/mail"
 	"latchkey/internal/signin/openid"
 	"latchkey/internal/token"
+	"latchkey/internal/tracing"
 	"latchkey/internal/user"
 	"latchkey/internal/webhook"
 	"latchkey/internal/webhook/deliver"
@@ -75,19 +77,27 @@ type backend struct {
 	counts   tokenCounts
 	failures failureCounts
 	// onAttempt is called for each sign-in attempt; nil to ignore them.
-	onAttempt func(signin.Attempt)
+	onAttempt func(context.Context, signin.Attempt)
+	// traces exports the server's traces; nil for other commands.
+	traces *tracing.Tracing
 }
 
 // open builds the services on the database. The schema must work with this
 // program: an older SQLite database is migrated, a PostgreSQL database only by
 // latchkey migrate. The caller must close the backend.
 func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.Logger) (*backend, error) {
+	return openTraced(ctx, cfg, needs, log, nil)
+}
+
+// openTraced is open for the server, whose statements are recorded in its traces.
+func openTraced(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.Logger,
+	traces *tracing.Tracing) (*backend, error) {
 	catalogue, err := readCatalogue(cfg.Catalogue)
 	if err != nil {
 		return nil, err
 	}
 	catalogue = catalogue.Copy() // a reload replaces the content
-	b, err := openDatabase(ctx, cfg, needs, log)
+	b, err := openDatabase(ctx, cfg, needs, log, traces.Provider())
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +113,7 @@ func open(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.
 			scope.LevelAccount: cfg.MaxTokensPerAccount},
 		MaxLifetime: cfg.MaxTokenLifetime,
 	}
-	b.catalogue = catalogue
+	b.catalogue, b.traces = catalogue, traces
 	b.accounts = account.NewService(b.db.Accounts())
 	b.users = user.NewService(b.db.Users(), b.keys, rand.Reader, clock.System, b.baseURL)
 	b.counts, b.failures = newTokenCounts(), newFailureCounts()
@@ -183,8 +193,9 @@ func (b *backend) signInAt(baseURL string) (err error) {
 }
 
 // openDatabase opens the database, in any state of its schema, and reads the
-// server keys. For an SQLite database it always reads the keys.
-func openDatabase(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.Logger) (*backend, error) {
+// server keys. For an SQLite database it always reads the keys. traces may be nil.
+func openDatabase(ctx context.Context, cfg config.Config, needs config.Needs, log *slog.Logger,
+	traces trace.TracerProvider) (*backend, error) {
 	var keys *secret.Keyring
 	var err error
 	if usesKeys(cfg, needs) {
@@ -194,7 +205,7 @@ func openDatabase(ctx context.Context, cfg config.Config, needs config.Needs, lo
 	}
 	db, err := gormdb.Open(ctx, gormdb.Config{
 		URL: cfg.Database, FeedURL: cfg.FeedDatabase, Existing: !needs.Creates, MaxConnections: cfg.MaxConnections,
-		Log: log,
+		Log: log, Traces: traces,
 	})
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package signin_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -145,7 +146,7 @@ func TestUnlimited(t *testing.T) {
 		}
 	}, func(c *signin.Config) {
 		c.Unlimited = true
-		c.OnAttempt = func(a signin.Attempt) { reported = append(reported, a) }
+		c.OnAttempt = func(_ context.Context, a signin.Attempt) { reported = append(reported, a) }
 	})
 }
 
@@ -304,5 +305,7 @@ func TestAttemptsAreCounted(t *testing.T) {
 		if reported[signin.ByPasswordAndCode] != 1 || reported[signin.ByPasskey] != 1 {
 			w.Errorf("reported: got %v, want 1 by code and 1 by passkey", reported)
 		}
-	}, func(c *signin.Config) { c.OnAttempt = func(a signin.Attempt) { reported[a.Method]++ } })
+	}, func(c *signin.Config) {
+		c.OnAttempt = func(_ context.Context, a signin.Attempt) { reported[a.Method]++ }
+	})
 }

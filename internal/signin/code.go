@@ -169,7 +169,7 @@ func (s *Codes) FinishCode(ctx context.Context, flow, typed string, v Visitor) (
 		return Proof{}, pending, err
 	}
 	err = s.judgeCode(ctx, person, typed, v)
-	s.failures.observe(Attempt{Method: withCode(pending.First), UserID: person.ID, Origin: v.Origin, Err: err})
+	s.failures.observe(ctx, Attempt{Method: withCode(pending.First), UserID: person.ID, Origin: v.Origin, Err: err})
 	if err != nil {
 		return Proof{}, pending, err
 	}

@@ -55,7 +55,7 @@ type failures struct {
 	repo    EventRepository
 	// onAttempt and onFailed are OnAttempt and OnEventsFailed of Config; nil
 	// for none.
-	onAttempt func(Attempt)
+	onAttempt func(context.Context, Attempt)
 	onFailed  func(ctx context.Context, err error)
 	now       clock.Clock
 
@@ -74,12 +74,12 @@ func newFailures(c Config, p *persons) *failures {
 
 // observe reports an attempt for metrics and the log, and counts a failed one
 // for the audit log.
-func (f *failures) observe(a Attempt) {
+func (f *failures) observe(ctx context.Context, a Attempt) {
 	if a.isFailure() {
 		f.note(a, 1, f.now())
 	}
 	if f.onAttempt != nil {
-		f.onAttempt(a)
+		f.onAttempt(ctx, a)
 	}
 }
 

@@ -158,7 +158,7 @@ func (s *Links) open(ctx context.Context, presented string) (OpenLink, error) {
 func (s *Links) Redeem(ctx context.Context, presented string, chosen user.PasswordChoice, v Visitor) (Proof, error) {
 	l, err := s.Link(ctx, presented)
 	if err != nil {
-		s.failures.observe(Attempt{Method: ByLink, Origin: v.Origin, Err: err})
+		s.failures.observe(ctx, Attempt{Method: ByLink, Origin: v.Origin, Err: err})
 		return Proof{}, err
 	}
 	if l.AcceptsOnly {
@@ -177,7 +177,7 @@ func (s *Links) Redeem(ctx context.Context, presented string, chosen user.Passwo
 		err = s.memberships.Accept(ctx, proving(),
 			l.Membership.acceptance(l.Membership.principal(l.Person.User, v), l.Person.User, s.now.Timestamp()))
 	}
-	s.failures.observe(Attempt{Method: ByLink, UserID: l.Person.ID, Origin: v.Origin, Err: err})
+	s.failures.observe(ctx, Attempt{Method: ByLink, UserID: l.Person.ID, Origin: v.Origin, Err: err})
 	return proof, err
 }
 
@@ -194,7 +194,7 @@ func (s *Links) AcceptLink(ctx context.Context, presented string, v Visitor) (ac
 		a.Link = l.ID
 		err = s.memberships.Accept(ctx, proving(), a)
 	}
-	s.failures.observe(Attempt{Method: ByLink, UserID: l.Person.ID, Origin: v.Origin, Err: err})
+	s.failures.observe(ctx, Attempt{Method: ByLink, UserID: l.Person.ID, Origin: v.Origin, Err: err})
 	return l.Membership.Account, err
 }
 

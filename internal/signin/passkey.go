@@ -222,7 +222,7 @@ type PasskeyProof struct {
 // answer that is not valid.
 func (s *Passkeys) FinishPasskey(ctx context.Context, flow, answer string, v Visitor) (PasskeyProof, error) {
 	proof, err := s.judgePasskey(ctx, flow, answer)
-	s.failures.observe(Attempt{Method: ByPasskey, UserID: proof.User.ID, Origin: v.Origin, Err: err})
+	s.failures.observe(ctx, Attempt{Method: ByPasskey, UserID: proof.User.ID, Origin: v.Origin, Err: err})
 	if err != nil {
 		return PasskeyProof{}, err
 	}

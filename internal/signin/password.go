@@ -55,7 +55,7 @@ func (s *Passwords) VerifyPassword(ctx context.Context, email string, typed secr
 	if !user.IsEmail(email) {
 		// No user has such an address, however long it is, so no hash is
 		// needed.
-		s.failures.observe(Attempt{Method: ByPassword, Origin: v.Origin, Err: errWrong()})
+		s.failures.observe(ctx, Attempt{Method: ByPassword, Origin: v.Origin, Err: errWrong()})
 		return Proof{}, errWrong()
 	}
 	known, err := s.persons.Known(ctx, user.Fold(email))
@@ -77,7 +77,7 @@ func (s *Passwords) VerifyPassword(ctx context.Context, email string, typed secr
 	for _, i := range s.attempts.reachedBy(g, matched, s.now()) {
 		s.notices.notifyOfFailures(sortPassword, all[i].ID, v.Origin.IP)
 	}
-	s.failures.observe(Attempt{Method: ByPassword, UserID: person.ID, Origin: v.Origin, Err: err})
+	s.failures.observe(ctx, Attempt{Method: ByPassword, UserID: person.ID, Origin: v.Origin, Err: err})
 	if err != nil {
 		return Proof{}, err
 	}

@@ -236,7 +236,7 @@ func (s *Identities) FinishProvider(ctx context.Context, by *auth.Principal, flo
 	v Visitor) (ProviderResult, error) {
 	result, err := s.finishProvider(ctx, by, flow, r, v)
 	if result.Goal != ToLink {
-		s.failures.observe(Attempt{Method: ByProvider, UserID: result.Proof.User.ID, Origin: v.Origin, Err: err})
+		s.failures.observe(ctx, Attempt{Method: ByProvider, UserID: result.Proof.User.ID, Origin: v.Origin, Err: err})
 	}
 	return result, err
 }

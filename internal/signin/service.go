@@ -37,8 +37,8 @@ type Config struct {
 	NoPasswords bool
 	// Unlimited disables the limits on attempts.
 	Unlimited bool
-	// OnAttempt is called for each attempt, if not nil.
-	OnAttempt func(Attempt)
+	// OnAttempt is called for each attempt, if not nil, with the context of its request.
+	OnAttempt func(context.Context, Attempt)
 	// OnMailFailed is called for each mail that could not be sent, if not nil.
 	// The errors contain the mail server's name and answer, and are for the log
 	// only.
