@@ -138,6 +138,11 @@ func TestRulesCanBeBroken(t *testing.T) {
 		{"a method of that name", "no init", "internal/fault/more.go", "package fault\n\nfunc (k *kind) init() {}\n",
 			""},
 
+		{"log without a context", "logs with a context", "internal/cli/more.go",
+			"package cli\n\nfunc f() { s.log.Warn(\"text\") }\n", "more.go:3: Warn instead of WarnContext"},
+		{"log with a context", "logs with a context", "internal/cli/more.go",
+			"package cli\n\nfunc f() { s.log.WarnContext(ctx, \"text\") }\n", ""},
+
 		{"cheap hashes", "cheap hashes", "internal/cli/more.go",
 			"package cli\n\nvar _ = password.LowerCost\n", "more.go:3: LowerCost outside of a test"},
 		{"cheap hashes in tests", "cheap hashes", "internal/cli/more_test.go",

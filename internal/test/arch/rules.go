@@ -30,6 +30,8 @@ func Rules() []Rule {
 			Reason: "stored times have one form, clock.Timestamp"},
 		{Name: "cheap hashes", Check: checkCheapHashes,
 			Reason: "a cheap hash of a password can be guessed, so only tests make one"},
+		{Name: "logs with a context", Check: checkLogs,
+			Reason: "the context has the IDs of the request and the trace"},
 		{Name: "nothing left for later", Check: checkNothingLeftForLater,
 			Reason: "open work is tracked in the issue tracker, not in comments"},
 		{Name: "no traces of a machine", Check: checkNoMachineTraces,
