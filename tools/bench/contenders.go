@@ -35,6 +35,7 @@ const (
 	mistypedWork    = "refusing a mistyped secret"
 	trackedWork     = "gateway check, warm, last use on"
 	untrackedWork   = "gateway check, warm, last use off"
+	sampledWork     = "gateway check, warm, traces of 1 %"
 	bareYardstick   = "bare"
 	bareRefusal     = "bare, refusing"
 	barePermission  = "bare, permitting"
@@ -93,6 +94,7 @@ func (s *suite) contenders() [][]contender {
 			{checkWork, s.checkWarm},
 			{trackedWork, s.checkTracked},
 			{untrackedWork, s.checkUntracked},
+			{sampledWork, s.checkSampled},
 			{introspectWork, s.introspect},
 			{mistypedWork, s.checkMistyped},
 			{coldFewWork, s.checkFew},
@@ -140,6 +142,7 @@ func pairs() []pair {
 		{work: mistypedWork, against: bareYardstick, target: 0.80, stretch: 0.90},
 		{work: mistypedWork, against: bareRefusal, target: 0.80, stretch: 0.90},
 		{work: trackedWork, against: untrackedWork, target: 0.97, stretch: 1.00},
+		{work: sampledWork, against: trackedWork, target: 0.90, stretch: 0.95},
 		{work: issueWork, against: rawYardstick, target: 0.42, stretch: 0.60},
 		{work: revokeWork, against: rawYardstick, target: 0.45, stretch: 0.60},
 		// Revoking 50 tokens may take three times as long as revoking one: three times the measured duration, and three

@@ -97,7 +97,10 @@ func (s *suite) prepareGateway(ctx context.Context) error {
 	dsn := s.cluster.DSN("latchkey")
 	s.untracked = s.postgres.on(dsn, "LATCHKEY_LAST_USE_INTERVAL=off")
 	s.others = []*latchkey{s.postgres.on(dsn), s.postgres.on(dsn)}
-	for _, l := range append(slices.Clone(s.others), s.untracked) {
+	// No collector listens there: its work is not the server's. The queue is full after a while, and spans are dropped.
+	s.sampled = s.postgres.on(dsn, "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1",
+		"OTEL_TRACES_SAMPLER=parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG=0.01")
+	for _, l := range append(slices.Clone(s.others), s.untracked, s.sampled) {
 		if _, err := l.start(ctx); err != nil {
 			return err
 		}
@@ -116,6 +119,11 @@ func (s *suite) checkTracked(ctx context.Context, d time.Duration) (measurement,
 
 func (s *suite) checkUntracked(ctx context.Context, d time.Duration) (measurement, error) {
 	return s.check(ctx, s.untracked, s.warm, http.StatusNoContent, d)
+}
+
+// checkSampled is checkTracked on a server with traces.
+func (s *suite) checkSampled(ctx context.Context, d time.Duration) (measurement, error) {
+	return s.check(ctx, s.sampled, s.warm, http.StatusNoContent, d)
 }
 
 func (s *suite) checkFew(ctx context.Context, d time.Duration) (measurement, error) {
@@ -162,7 +170,7 @@ func (s *suite) introspect(ctx context.Context, d time.Duration) (measurement, e
 
 // stopGateway stops every server that prepareGateway started.
 func (s *suite) stopGateway() error {
-	all := append(slices.Clone(s.others), s.untracked)
+	all := append(slices.Clone(s.others), s.untracked, s.sampled)
 	for _, c := range []*cold{s.few, s.many} {
 		if c != nil {
 			all = append(all, c.latchkey)

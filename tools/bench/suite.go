@@ -36,6 +36,7 @@ type suite struct {
 	directoryTokens map[*latchkey]string
 	few, many       *cold // with a thousand and a million tokens
 	untracked       *latchkey
+	sampled         *latchkey   // records traces of one request in a hundred
 	others          []*latchkey // replicas of postgres
 
 	bare, hand       *process
@@ -174,7 +175,8 @@ func (s *suite) prepareYardsticks(ctx context.Context) error {
 // renew restarts every measured server. The location of a process in memory makes it faster or slower by some percent
 // for its lifetime, so that two processes of the same program differ.
 func (s *suite) renew(ctx context.Context) error {
-	for _, l := range []*latchkey{s.postgres, s.embedded, s.few.latchkey, s.many.latchkey, s.untracked, s.others[0]} {
+	for _, l := range []*latchkey{s.postgres, s.embedded, s.few.latchkey, s.many.latchkey, s.untracked, s.sampled,
+		s.others[0]} {
 		if err := l.stop(); err != nil {
 			return err
 		}
