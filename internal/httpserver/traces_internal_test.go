@@ -60,8 +60,8 @@ func requestFrom(t *testing.T, method, address, peer, traceparent string) *http.
 
 const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
-// Traces that are off cost nothing: handlers get a request without a span, and a gateway check makes as many allocations
-// as on a server that has no traces at all. A trace that is not sampled makes at most mostUnsampled more.
+// Traces that are off cost nothing: handlers get a request without a span, and a gateway check makes as many
+// allocations as on a server that has no traces at all. A trace that is not sampled makes at most mostUnsampled more.
 func TestTracesThatAreOffCostNothing(t *testing.T) {
 	const mostUnsampled = 12
 	without, got := seen(nil)
