@@ -101,7 +101,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a := newAnswer(w)
 	defer a.release()
 	run := &run{Handler: h, started: started, requestID: a.requestID}
-	if refused := run.request(a, r); refused != nil {
+	if refused := run.request(a, r); refused != nil { //nolint:contextcheck // the context is the request's
 		run.count(refused.problems)
 		a.refuse(refused)
 		return

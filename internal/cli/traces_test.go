@@ -20,7 +20,7 @@ import (
 
 	"latchkey/internal/secret"
 	"latchkey/internal/test/check"
-	"latchkey/internal/test/db"
+	dbtest "latchkey/internal/test/db"
 )
 
 // collector receives traces over OTLP/HTTP.

@@ -113,10 +113,10 @@ func newSpanTracer(provider trace.TracerProvider) spanTracer {
 type statementSpan struct{}
 
 func (t spanTracer) start(ctx context.Context, operation, text string, more ...attribute.KeyValue) context.Context {
-	attributes := append(more, attributeSystem.String("postgresql"), attributeOperation.String(operation),
+	more = append(more, attributeSystem.String("postgresql"), attributeOperation.String(operation),
 		attributeText.String(text))
 	ctx, span := t.tracer.Start(ctx, operation, trace.WithSpanKind(trace.SpanKindClient),
-		trace.WithAttributes(attributes...))
+		trace.WithAttributes(more...))
 	return context.WithValue(ctx, statementSpan{}, span)
 }
 

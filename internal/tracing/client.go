@@ -70,7 +70,7 @@ func (c *client) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpan
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(c.stopping, cancel)()
+	defer context.AfterFunc(c.stopping, cancel)() //nolint:contextcheck // either of the two ends the upload
 	for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
 		after, err := c.send(ctx, body)
 		if err == nil || after < 0 {

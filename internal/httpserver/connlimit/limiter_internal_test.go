@@ -75,7 +75,7 @@ func serving(t *testing.T, c Config, certificate *tls.Config) *world {
 			close(w.held)
 		}
 		_ = s.Close()
-		<-ended
+		<-ended //nolint:errcheck // it is http.ErrServerClosed
 		w.eventually("no connection is counted after the end", func() bool {
 			w.Limiter.mu.Lock()
 			defer w.Limiter.mu.Unlock()
