@@ -1,7 +1,7 @@
 // Package chain makes changes of the audit log evident. Each account's events form a hash chain: the hash of an event
-// covers its content and the hash before it. The last hash of each chain, its head, is signed with the server's key. So
-// an attacker with the database's password, but without the key, cannot change, remove or reorder sealed events unless
-// Verify finds it (docs/audit.md).
+// covers its content and the hash before it. The last hash of each chain, its head, is signed with the server's key,
+// and the heads of all accounts are bound together by signed totals (totals.go). So an attacker with the database's
+// password, but without the key, cannot change, remove or reorder sealed events unless Verify finds it (docs/audit.md).
 //
 // Events are sealed after they are committed, by Sealer, so that no write waits for the chain of its account.
 package chain
@@ -32,10 +32,12 @@ type Record struct {
 
 	Era      int64
 	Position uint64
+	// Place counts the sealed events of all accounts.
+	Place int64
 }
 
 // form begins the text that is hashed. A later form needs another one.
-const form = "latchkey audit chain 1\n"
+const form = "latchkey audit chain 2\n"
 
 // hash returns the hash of the record as the event with the number in its account's chain, after the previous hash.
 // Every field is preceded by its length, so that no two records have the same text.
@@ -68,6 +70,7 @@ func (r Record) hash(previous Hash, number int64) Hash {
 	add(string(r.Data))
 	add(strconv.FormatInt(r.Era, 10))
 	add(strconv.FormatUint(r.Position, 10))
+	add(strconv.FormatInt(r.Place, 10))
 	return sha256.Sum256(text)
 }
 
@@ -85,6 +88,9 @@ type Head struct {
 	Hash      Hash
 	// SealedAt is when the last event was sealed.
 	SealedAt time.Time
+	// SignedNumber is the number of the last checkpoint, and SignedAt its time. They are zero if there is none.
+	SignedNumber int64
+	SignedAt     time.Time
 	// Mark signs the other fields.
 	Mark secret.KeyedDigest
 }
@@ -96,24 +102,19 @@ func (h *Head) Append(r Record) Link {
 	return Link{h.Number, r.ID, h.Hash}
 }
 
-// restart is the hash before the first event that was sealed after a head that was not signed by the server's key.
-var restart Hash = sha256.Sum256([]byte("latchkey audit chain: the head before was not signed\n"))
-
-// Restart makes the head of a chain whose last number is known, but not its hash. It leaves a trace in the chain that
-// Verify reports.
-func Restart(accountID uuid.UUID, last int64) Head {
-	return Head{AccountID: accountID, Number: last, Hash: restart}
-}
-
 // The uses of signatures.
 const (
 	useHead       = "audit head"
 	useCheckpoint = "audit checkpoint"
 	useTotals     = "audit totals"
+	useSum        = "audit head sum"
+	useHiding     = "audit head sum hidden"
+	usePosition   = "audit stream"
 )
 
 func (h Head) text() string {
-	return fmt.Sprintf("%s %d %s %d", h.AccountID, h.Number, h.Hash, h.SealedAt.UnixMicro())
+	return fmt.Sprintf("%s %d %s %d %d %d", h.AccountID, h.Number, h.Hash, h.SealedAt.UnixMicro(), h.SignedNumber,
+		h.SignedAt.UnixMicro())
 }
 
 // Sign signs the head with the current key.
@@ -128,13 +129,15 @@ type Checkpoint struct {
 	Number    int64
 	Hash      Hash
 	At        time.Time
+	// Previous is the number of the account's checkpoint before this one; 0 if there was none.
+	Previous int64
 	// Pruned says that the events up to the number were removed because they were old. The chain begins after it.
 	Pruned    bool
 	Signature secret.KeyedDigest
 }
 
 func (c Checkpoint) text() string {
-	return fmt.Sprintf("%s %d %s %d %t", c.AccountID, c.Number, c.Hash, c.At.UnixMicro(), c.Pruned)
+	return fmt.Sprintf("%s %d %s %d %d %t", c.AccountID, c.Number, c.Hash, c.At.UnixMicro(), c.Previous, c.Pruned)
 }
 
 // Sign signs the checkpoint with the current key.
@@ -145,20 +148,22 @@ func (c Checkpoint) Signed(keys *secret.Keyring) bool {
 	return keys.Signed(useCheckpoint, c.text(), c.Signature)
 }
 
-// Totals counts the events that are sealed in all accounts, so that a chain that was removed as a whole is missed.
-type Totals struct {
-	Events int64
-	// Restarts counts how often the totals were not signed by the server's key when events were sealed.
-	Restarts int64
-	Mark     secret.KeyedDigest
+// Position is how far a stream of sealed events is.
+type Position struct {
+	// Epoch is that of the totals.
+	Epoch  uuid.UUID
+	Target string
+	// Place is of the last event that arrived.
+	Place int64
+	Mark  secret.KeyedDigest
 }
 
-func (t Totals) text() string { return fmt.Sprintf("%d %d", t.Events, t.Restarts) }
+func (p Position) text() string { return fmt.Sprintf("%s %d %s", p.Epoch, p.Place, p.Target) }
 
-// Sign signs the totals with the current key.
-func (t *Totals) Sign(keys *secret.Keyring) { t.Mark = keys.Sign(useTotals, t.text()) }
+// Sign signs the position with the current key.
+func (p *Position) Sign(keys *secret.Keyring) { p.Mark = keys.Sign(usePosition, p.text()) }
 
-// Signed reports whether the totals were signed with a key of the keyring, or nothing has been sealed yet.
-func (t Totals) Signed(keys *secret.Keyring) bool {
-	return t.Mark.Key == "" && t.Events == 0 && t.Restarts == 0 || keys.Signed(useTotals, t.text(), t.Mark)
+// Signed reports whether the position was signed with a key of the keyring.
+func (p Position) Signed(keys *secret.Keyring) bool {
+	return keys.Signed(usePosition, p.text(), p.Mark)
 }

@@ -69,7 +69,7 @@ func (p *Pruner) Prune(ctx context.Context, accountID uuid.UUID, before time.Tim
 	return removed, err == nil && removed == pruneBatch, err
 }
 
-// follows reports whether the link has the hash of its event after a hash, or begins the chain again.
+// follows reports whether the link has the hash of its event after a hash.
 func (s Stored) follows(previous Hash) bool {
-	return s.Event.hash(previous, s.Number) == s.Hash || s.Event.hash(restart, s.Number) == s.Hash
+	return s.Event.hash(previous, s.Number) == s.Hash
 }

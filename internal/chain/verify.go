@@ -3,7 +3,6 @@ package chain
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,13 +21,17 @@ type Stored struct {
 
 // State is how far the log is sealed.
 type State struct {
-	Totals Totals
-	// Numbers is the sum of the numbers of all heads.
-	Numbers int64
+	// Totals are zero if they were Removed.
+	Totals  Totals
+	Removed bool
 	// Backlog reports that events from before the chains began are still being sealed.
 	Backlog bool
 	// Pending is when the oldest event that is committed and not sealed was recorded. It is zero if there is none.
 	Pending time.Time
+	// FirstAccount is when the oldest account was created; zero if there is none.
+	FirstAccount time.Time
+	// Ahead reports that sealing is to continue after a transaction that the database has not reached.
+	Ahead bool
 }
 
 // SealedEvent is an event with its link. Place counts the events of all accounts in the order in which they were
@@ -49,6 +52,11 @@ type Filter struct {
 // Reader reads the chains.
 type Reader interface {
 	State(ctx context.Context) (State, error)
+	// Heads calls each with the totals and every head, in one state of the database, and returns the totals. It returns
+	// Broken if there are no totals.
+	Heads(ctx context.Context, each func(Totals, Head)) (Totals, error)
+	// Positions returns the positions of all streams, without their epoch.
+	Positions(ctx context.Context) ([]Position, error)
 	// Pending returns State.Pending.
 	Pending(ctx context.Context) (time.Time, error)
 	// Accounts returns up to limit accounts in the order of their IDs, after an ID.
@@ -84,7 +92,7 @@ const (
 	// Forged: a head, a checkpoint or the totals are not signed by the server's keys, or the chain has another hash
 	// than the signed one.
 	Forged Kind = "forged"
-	// Restarted: the chain began again because its head had been changed.
+	// Restarted: the chains began again, which only an operator can do, or the database was emptied.
 	Restarted Kind = "restarted"
 	// Late: events wait to be sealed for longer than SealBound.
 	Late Kind = "late"
@@ -111,6 +119,8 @@ type Verified struct {
 	Accounts, Events, Findings int64
 	// Backlog reports that events from before the chains began are still being sealed.
 	Backlog bool
+	// Begun is when the chains began. It is zero if the totals are not signed.
+	Begun time.Time
 }
 
 // page is the number of rows that are read at once.
@@ -123,12 +133,19 @@ type Verifier struct {
 	// found is called for each finding.
 	found  func(Finding)
 	result Verified
+	state  State
+	// begun is when the chains began, as the operator knows; zero if it is not known.
+	begun time.Time
 }
 
 // NewVerifier returns a verifier that calls found for each finding.
 func NewVerifier(repo Reader, keys *secret.Keyring, found func(Finding)) *Verifier {
 	return &Verifier{repo: repo, keys: keys, found: found}
 }
+
+// ExpectBegun says when the chains began, as audit begin or an earlier verification printed it. Another time is a
+// finding, and that an operator began the chains again at this time is none.
+func (v *Verifier) ExpectBegun(at time.Time) { v.begun = at }
 
 // Verify verifies the chain of an account, or of all if accountID is zero. Events may be sealed meanwhile.
 func (v *Verifier) Verify(ctx context.Context, accountID uuid.UUID, now time.Time) (Verified, error) {
@@ -137,12 +154,21 @@ func (v *Verifier) Verify(ctx context.Context, accountID uuid.UUID, now time.Tim
 	if err != nil {
 		return v.result, err
 	}
+	v.state = state
 	v.result.Backlog = state.Backlog
+	if state.Totals.Signed(v.keys) {
+		v.result.Begun = state.Totals.BegunAt
+	}
+	if err := v.totals(ctx, now); err != nil {
+		return v.result, err
+	}
 	if accountID != uuid.Nil {
 		err = v.account(ctx, accountID)
 		return v.result, err
 	}
-	v.state(state, now)
+	if err := v.zero(ctx); err != nil {
+		return v.result, err
+	}
 	for after := (uuid.UUID{}); ; {
 		accounts, err := v.repo.Accounts(ctx, after, page)
 		if err != nil || len(accounts) == 0 {
@@ -162,25 +188,6 @@ func (v *Verifier) report(f Finding) {
 	v.found(f)
 }
 
-func (v *Verifier) state(s State, now time.Time) {
-	switch {
-	case !s.Totals.Signed(v.keys):
-		v.report(Finding{Kind: Forged, Problem: "The totals of all chains are not signed by this server's keys."})
-	case s.Totals.Restarts > 0:
-		v.report(Finding{Kind: Restarted, Problem: fmt.Sprintf(
-			"The totals of all chains were not signed by the server's keys %d times when events were sealed.", s.Totals.Restarts)})
-	}
-	if s.Totals.Events != s.Numbers {
-		v.report(Finding{Kind: Missing, Problem: fmt.Sprintf(
-			"All chains together have %d events, but %d were sealed. The chain of an account was removed, added or set back.",
-			s.Numbers, s.Totals.Events)})
-	}
-	if late := now.Sub(s.Pending); !s.Pending.IsZero() && late > SealBound {
-		v.report(Finding{Kind: Late, Problem: fmt.Sprintf("Events have waited to be sealed since %s. Servers seal events: is one running?",
-			s.Pending.Format(time.RFC3339))})
-	}
-}
-
 // walk is the verification of one account.
 type walk struct {
 	*Verifier
@@ -194,8 +201,11 @@ type walk struct {
 	checkpoints []Checkpoint
 	read        int64
 	readAll     bool
-	// agreed is the last signed checkpoint with which the chain agrees.
-	agreed Checkpoint
+	// agreed is the last signed checkpoint with which the chain agrees, and before the last one that was verified.
+	agreed, before Checkpoint
+	// place is of the last link.
+	place int64
+	early bool
 }
 
 func (v *Verifier) account(ctx context.Context, accountID uuid.UUID) error {
@@ -225,7 +235,7 @@ func (w *walk) begin(ctx context.Context) error {
 	if err != nil || pruned.Number == 0 {
 		return err
 	}
-	w.number, w.hash, w.read = pruned.Number, pruned.Hash, pruned.Number
+	w.number, w.hash, w.read, w.before = pruned.Number, pruned.Hash, pruned.Number, pruned
 	first, err := w.repo.Links(ctx, w.accountID, 0, 1)
 	if err == nil && len(first) > 0 && first[0].Number <= pruned.Number {
 		w.say(Added, first[0].Number, first[0].EventID,
@@ -297,6 +307,7 @@ func (w *walk) link(ctx context.Context, l Stored) error {
 		}
 		if pruned.Number == l.Number-1 && pruned.Number > w.number {
 			w.number, w.hash, gap = pruned.Number, pruned.Hash, false
+			w.forget(pruned)
 		}
 	}
 	if gap {
@@ -307,13 +318,35 @@ func (w *walk) link(ctx context.Context, l Stored) error {
 		w.say(Missing, l.Number, l.EventID, "The event was removed.")
 	case gap: // the hash before it is not known
 	case l.Event.hash(w.hash, l.Number) == l.Hash:
-	case l.Event.hash(restart, l.Number) == l.Hash:
-		w.say(Restarted, l.Number, l.EventID, "The chain begins again here, because its head had been changed or was not signed by the server's keys.")
 	default:
 		w.say(Changed, l.Number, l.EventID, "The event, or its hash, was changed.")
 	}
 	w.number, w.hash = l.Number, l.Hash
+	if l.Event != nil {
+		w.recorded(l)
+	}
 	return w.compare(ctx)
+}
+
+// forget continues after a checkpoint that says that events were removed, with the checkpoints after it.
+func (w *walk) forget(pruned Checkpoint) {
+	w.before, w.checkpoints, w.read, w.readAll = pruned, nil, pruned.Number, false
+}
+
+// recorded verifies the place and the time of an event.
+func (w *walk) recorded(l Stored) {
+	if l.Event.Place <= w.place {
+		w.say(Changed, l.Number, l.EventID,
+			"The event has the place %d among those of all accounts, and the one before it %d.", l.Event.Place, w.place)
+	}
+	w.place = l.Event.Place
+	begun := w.state.Totals.BegunAt
+	early := l.Event.At.Before(begun.Add(-beginSlack))
+	if early && w.state.Totals.Restarts == 0 && !w.result.Begun.IsZero() && !w.early {
+		w.early = true
+		w.say(Restarted, l.Number, l.EventID, "The event happened at %s, before the chains began in an empty database. The database was emptied and filled again.",
+			l.Event.At.Format(time.RFC3339))
+	}
 }
 
 // compare compares the last link with the checkpoint of its number.
@@ -340,9 +373,12 @@ func (w *walk) compare(ctx context.Context) error {
 
 func (w *walk) checkpoint(c Checkpoint) {
 	at := c.At.Format(time.RFC3339)
+	before := w.before
+	w.before = c
+	if c.Signed(w.keys) && c.Previous != before.Number && (!before.Pruned || c.Previous > before.Number) {
+		w.say(Missing, c.Number, uuid.Nil, "The checkpoint before that of %s, of number %d, was removed.", at, c.Previous)
+	}
 	switch {
-	case !slices.Contains(w.keys.IDs(), c.Signature.Key):
-		// It was signed with a key that was removed since. The head vouches for the chain.
 	case !c.Signed(w.keys):
 		w.say(Forged, c.Number, uuid.Nil, "The checkpoint of %s is not signed by this server's keys.", at)
 	case c.Number == w.number && c.Hash != w.hash:
@@ -380,6 +416,27 @@ func (w *walk) end(ctx context.Context, head Head) error {
 			break
 		}
 	}
+	return w.newest(ctx)
+}
+
+// newest verifies that the last checkpoint is the one that the head names. A later one says that it is pruned.
+func (w *walk) newest(ctx context.Context) error {
+	const attempts = 3 // one can be signed between two statements
+	for range attempts {
+		head, err := w.again(ctx, Head{})
+		if err != nil {
+			return err
+		}
+		list, err := w.repo.Checkpoints(ctx, w.accountID, head.SignedNumber-1, 2)
+		if err != nil {
+			return err
+		}
+		if len(list) == 1 && (list[0].Number == head.SignedNumber || list[0].Pruned) ||
+			len(list) == 0 && head.SignedNumber == 0 {
+			return nil
+		}
+	}
+	w.say(Missing, 0, uuid.Nil, "The last checkpoint is not the one that the head names. It was removed or added.")
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"latchkey/internal/chain"
+	"latchkey/internal/clock"
 	"latchkey/internal/config"
 	"latchkey/internal/fault"
 	"latchkey/internal/gormdb"
@@ -19,13 +20,14 @@ import (
 type auditCommands struct{ *program }
 
 func (p auditCommands) group() *cobra.Command {
-	return group("audit", "The audit log as evidence", p.verify(), p.head(), p.export())
+	return group("audit", "The audit log as evidence", p.verify(), p.head(), p.export(), p.begin())
 }
 
 // auditFlags are the flags of the commands.
 type auditFlags struct {
 	in               inputs
 	accountID, since string
+	begun            string
 }
 
 func (f *auditFlags) offer(c *cobra.Command) {
@@ -58,13 +60,102 @@ func (p auditCommands) verify() *cobra.Command {
 			"The exit status is 5 if there is a finding. Nothing is changed.",
 	}
 	var f auditFlags
+	c.Flags().StringVar(&f.begun, "begun", "",
+		"when the chains began, as \"audit begin\" or an earlier verification printed it: another time is a finding, and a beginning by the operator at this time is none")
 	f.offer(c)
 	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
+		var begun time.Time
+		if c.Flags().Changed("begun") {
+			begun = f.in.time("--begun", f.begun)
+		}
 		return f.withBackend(p.program, c, config.Needs{Keys: true}, func(b *backend, accountID uuid.UUID) error {
-			return p.verifyChains(c.Context(), b, accountID)
+			return p.verifyChains(c.Context(), b, accountID, begun)
 		})
 	})
 	return c
+}
+
+func (p auditCommands) begin() *cobra.Command {
+	c := &cobra.Command{
+		Use: "begin", Short: "Begin the hash chains of an existing database", Args: cobra.NoArgs,
+		Long: "Remove the hash chains of all accounts, and begin new ones, in which servers seal all events with their present content. " +
+			"Servers begin the chains of an empty database themselves. Run this after the upgrade of an older database, or after \"latchkey audit verify\" has found what cannot be mended, " +
+			"and make a backup before, since the old chains are evidence. \"latchkey audit verify\" reports from then on that an operator began the chains, unless --begun has the time that this command prints.",
+	}
+	again := c.Flags().Bool("again", false, "also if the chains have begun and the server's keys have signed them")
+	offer(c, config.Storage)
+	c.RunE = p.runs(func(c *cobra.Command, _ []string) error {
+		return p.withBackend(c, config.Needs{Keys: true}, func(b *backend) error {
+			return p.beginChains(c.Context(), b, *again)
+		})
+	})
+	return c
+}
+
+// begunView is the result of audit begin as JSON.
+type begunView struct {
+	BegunAt  time.Time `json:"begunAt"`
+	Restarts int64     `json:"restarts"`
+}
+
+func (p auditCommands) beginChains(ctx context.Context, b *backend, again bool) error {
+	repo := gormdb.Chain(b.db)
+	state, err := repo.State(ctx)
+	if err != nil {
+		return err
+	}
+	if state.Totals.Signed(b.keys) && !again {
+		return fault.Errorf(fault.Conflict,
+			"The audit chains began at %s, and this server's keys have signed them. Run \"latchkey audit verify\". With --again they begin again.",
+			state.Totals.BegunAt.Format(time.RFC3339Nano))
+	}
+	totals, _, err := repo.Begin(ctx, b.keys, clock.Timestamp(clock.System()), true)
+	if err != nil {
+		return err
+	}
+	return p.printed(begunView{totals.BegunAt, totals.Restarts}, "", func() {
+		p.say("the audit chains began at %s; servers seal all events now. Store this time elsewhere, for latchkey audit verify --begun",
+			totals.BegunAt.Format(time.RFC3339Nano))
+	})
+}
+
+// beginChains begins the audit chains of an empty database.
+func (b *backend) beginChains(ctx context.Context) error {
+	_, _, err := gormdb.Chain(b.db).Begin(ctx, b.keys, clock.Timestamp(clock.System()), false)
+	if chain.IsBroken(err) {
+		return nil // servers report it
+	}
+	return err
+}
+
+// beginWithKeys begins the audit chains of an empty database if the keys are those of the database.
+func (b *backend) beginWithKeys(ctx context.Context) error {
+	if b.keys == nil {
+		return nil
+	}
+	err := b.db.AgreeOnKeys(ctx, b.keys.IDs(), clock.Timestamp(clock.System()))
+	if fault.KindOf(err) == fault.Conflict {
+		return nil // the next command that needs the keys says so
+	}
+	if err != nil {
+		return err
+	}
+	return b.beginChains(ctx)
+}
+
+// requireChains returns fault.Invalid if a command without keys would write the first events of a new database, whose
+// chains could not begin afterwards.
+func (b *backend) requireChains(ctx context.Context) error {
+	if b.keys != nil {
+		return nil
+	}
+	state, err := gormdb.Chain(b.db).State(ctx)
+	if err == nil && state.Totals.Mark.Key == "" && state.FirstAccount.IsZero() {
+		err = fault.Errorf(fault.Invalid,
+			"This database is new, and its audit log begins with the server's key. Set --key-file, or start a server before.").
+			On(config.Called("key-file"))
+	}
+	return err
 }
 
 // chainFinding is a finding as JSON.
@@ -108,12 +199,14 @@ type chainReport struct {
 	Events   int64          `json:"events"`
 	// Complete is false while the events of an older database are being sealed.
 	Complete bool `json:"complete"`
+	// BegunAt is when the chains began; null if no key of the server has signed that.
+	BegunAt *time.Time `json:"begunAt"`
 }
 
 // mostFindings bounds the findings of the JSON output, which is printed at the end.
 const mostFindings = 10_000
 
-func (p auditCommands) verifyChains(ctx context.Context, b *backend, accountID uuid.UUID) error {
+func (p auditCommands) verifyChains(ctx context.Context, b *backend, accountID uuid.UUID, begun time.Time) error {
 	ctx, stop := stoppable(ctx)
 	defer stop()
 	report := chainReport{Findings: []chainFinding{}}
@@ -127,6 +220,7 @@ func (p auditCommands) verifyChains(ctx context.Context, b *backend, accountID u
 			unprinted = p.print(view.text())
 		}
 	})
+	v.ExpectBegun(begun)
 	result, err := v.Verify(ctx, accountID, time.Now())
 	switch {
 	case ctx.Err() != nil:
@@ -137,8 +231,12 @@ func (p auditCommands) verifyChains(ctx context.Context, b *backend, accountID u
 		return unprinted
 	}
 	report.Accounts, report.Events, report.Complete = result.Accounts, result.Events, !result.Backlog
+	report.BegunAt = nilIfZero(result.Begun)
 	if err := p.printed(report, "", func() {
 		p.say("verified %d events of %d accounts, findings: %d", result.Events, result.Accounts, result.Findings)
+		if !result.Begun.IsZero() {
+			p.say("the chains began at %s", result.Begun.Format(time.RFC3339Nano))
+		}
 		if result.Backlog {
 			p.say("events from before the chains began are still being sealed, by the server")
 		}

@@ -232,26 +232,23 @@ func TestRetention(t *testing.T) {
 		const events = "(SELECT event_id FROM audit_chain WHERE number <= 3)"
 		// The chain must have the old times: it is sealed again.
 		dbtest.Exec(t, url, `UPDATE audit_events SET at = at - 100 * 24 * 3600 * 1000000 WHERE id IN `+events+`;
-			UPDATE api_tokens SET revoked_at = revoked_at - 3 * 24 * 3600 * 1000000 WHERE revoked_at IS NOT NULL;
-			DELETE FROM audit_chain; DELETE FROM audit_heads; DELETE FROM audit_checkpoints;
-			UPDATE audit_sealing SET events = 0, mark = x'', mark_key = '';
-			INSERT INTO audit_unsealed (account_id, event_id) SELECT account_id, id FROM audit_events ORDER BY at, id`,
+			UPDATE api_tokens SET revoked_at = revoked_at - 3 * 24 * 3600 * 1000000 WHERE revoked_at IS NOT NULL`,
 			`UPDATE audit_events SET at = at - interval '100 days' WHERE id IN `+events+`;
-			UPDATE api_tokens SET revoked_at = revoked_at - interval '3 days' WHERE revoked_at IS NOT NULL;
-			DELETE FROM audit_chain; DELETE FROM audit_heads; DELETE FROM audit_checkpoints;
-			UPDATE audit_events SET xid = NULL;
-			UPDATE audit_sealing SET events = 0, mark = '', mark_key = '', swept = false,
-				account_id = '00000000-0000-0000-0000-000000000000', event_id = '00000000-0000-0000-0000-000000000000'`)
+			UPDATE api_tokens SET revoked_at = revoked_at - interval '3 days' WHERE revoked_at IS NOT NULL`)
+		var begun struct{ BegunAt string }
+		if err := json.Unmarshal([]byte(run(t, env, "audit", "begin", "--again", "--output", "json")), &begun); err != nil {
+			t.Fatal(err)
+		}
 		sealing := serve(t, env)
 		awaitSealed(t, sealing)
 		check.Equal(t, sealing.stop(t), 0, "the exit status")
-		v := verifyAudit(t, env, 0)
+		v := verifyAudit(t, env, 0, "--begun", begun.BegunAt)
 		s := serve(t, env, "--audit-retention", "720h", "--ended-retention", "24h")
 		awaitText(t, s.admin+"/metrics", `\nlatchkey_retention_runs_total\{result="completed"\} 1\n`)
 		awaitText(t, s.admin+"/metrics", `\nlatchkey_retention_removed_total\{table="api_tokens"\} [1-9]`)
 		awaitText(t, s.admin+"/metrics", `\nlatchkey_retention_removed_total\{table="audit_events"\} [1-9]`)
 		awaitSealed(t, s)
-		after := verifyAudit(t, env, 0)
+		after := verifyAudit(t, env, 0, "--begun", begun.BegunAt)
 		if after.Events >= v.Events || v.Events < before.Events {
 			t.Errorf("verified %d events before and %d after, want fewer", v.Events, after.Events)
 		}

@@ -57,6 +57,9 @@ func (p *program) migrate(c *cobra.Command, statusOnly bool) error {
 			return err
 		}
 		applied, schema.Have = append(applied, made...), schema.Want
+		if err := b.beginWithKeys(c.Context()); err != nil {
+			return err
+		}
 	}
 	type result struct {
 		Have    int64    `json:"have"`
@@ -108,6 +111,11 @@ func (p *program) apply(c *cobra.Command, file string, dry bool) error {
 	}
 	needs := config.Needs{Keys: declared.HasLegacyAccounts(), Creates: !dry}
 	return p.withBackend(c, needs, func(b *backend) error {
+		if !dry {
+			if err := b.requireChains(c.Context()); err != nil {
+				return err
+			}
+		}
 		events, err := b.manifests.Apply(c.Context(), operator(uuid.Nil), declared, dry)
 		if err != nil {
 			return err

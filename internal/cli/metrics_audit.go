@@ -25,6 +25,7 @@ type auditChains struct {
 	// stream is nil if events are not streamed.
 	stream             *stream.Stream
 	age, sent, waiting *prometheus.Desc
+	broken             *prometheus.Desc
 }
 
 // newAuditChains returns what seals events, and streams them if the settings say so. server is this server's name.
@@ -38,11 +39,13 @@ func newAuditChains(b *backend, server string, log *slog.Logger) *auditChains {
 		events: prometheus.NewCounter(prometheus.CounterOpts{Name: "latchkey_audit_sealed_total",
 			Help: "Audit events that this server sealed."}),
 		age: prometheus.NewDesc("latchkey_audit_unsealed_seconds",
-			"Time since the oldest audit event happened that is not sealed; 0 if there is none; NaN if the database does not answer.", nil, nil),
+			"Time since the oldest audit event happened that is not sealed, or since which this server cannot seal events, if that is longer; 0 if there is none; NaN if the database does not answer.", nil, nil),
+		broken: prometheus.NewDesc("latchkey_audit_broken",
+			"1 if this server found that the audit chains are not as they were signed, so that it seals no events; otherwise 0.", nil, nil),
 	}
 	a.sealer = chain.NewSealer(a.repo, b.keys, clock.System, log, func(n int) { a.events.Add(float64(n)) })
 	if b.cfg.AuditStream.On() {
-		a.stream = stream.New(a.repo, gormdb.AuditStreams(b.db), auditTarget(b.cfg.AuditStream, server), server,
+		a.stream = stream.New(a.repo, gormdb.AuditStreams(b.db, b.keys), auditTarget(b.cfg.AuditStream, server), server,
 			clock.System, log)
 	}
 	return a
@@ -63,6 +66,7 @@ func (a *auditChains) collectors() []prometheus.Collector { return []prometheus.
 // Describe implements prometheus.Collector.
 func (a *auditChains) Describe(to chan<- *prometheus.Desc) {
 	to <- a.age
+	to <- a.broken
 	to <- a.sent
 	to <- a.waiting
 }
@@ -71,7 +75,12 @@ func (a *auditChains) Describe(to chan<- *prometheus.Desc) {
 func (a *auditChains) Collect(to chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), statsTimeout)
 	defer cancel()
-	to <- prometheus.MustNewConstMetric(a.age, prometheus.GaugeValue, ageOf(a.repo.Pending(ctx)))
+	age, broken := max(ageOf(a.repo.Pending(ctx)), ageOf(a.sealer.Failing(), nil)), 0.0 // NaN if one is
+	if a.sealer.Broken() {
+		broken = 1
+	}
+	to <- prometheus.MustNewConstMetric(a.age, prometheus.GaugeValue, age)
+	to <- prometheus.MustNewConstMetric(a.broken, prometheus.GaugeValue, broken)
 	sent, waiting := 0.0, 0.0
 	if a.stream != nil {
 		sent, waiting = float64(a.stream.Sent()), ageOf(a.stream.Waiting(ctx))

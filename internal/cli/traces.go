@@ -78,9 +78,10 @@ func recordSeals(repo chain.Repository, provider trace.TracerProvider) chain.Rep
 }
 
 // Seal implements chain.Repository.
-func (r recordedSeals) Seal(ctx context.Context, keys *secret.Keyring, at time.Time, limit int) (chain.Sealed, error) {
+func (r recordedSeals) Seal(ctx context.Context, keys *secret.Keyring, last chain.Totals, at time.Time, limit int) (
+	chain.Sealed, error) {
 	began := time.Now()
-	sealed, err := r.Repository.Seal(ctx, keys, at, limit)
+	sealed, err := r.Repository.Seal(ctx, keys, last, at, limit)
 	if err == nil && sealed.Events == 0 || ctx.Err() != nil {
 		return sealed, err
 	}

@@ -242,7 +242,10 @@ func (b *backend) checkCompatible(ctx context.Context) error {
 	if err := b.db.AgreeOnEra(ctx); err != nil || b.keys == nil {
 		return err
 	}
-	return b.db.AgreeOnKeys(ctx, b.keys.IDs(), clock.Timestamp(clock.System()))
+	if err := b.db.AgreeOnKeys(ctx, b.keys.IDs(), clock.Timestamp(clock.System())); err != nil {
+		return err
+	}
+	return b.beginChains(ctx)
 }
 
 // checkSchema returns fault.Conflict if this program does not work with the
@@ -263,10 +266,11 @@ func (b *backend) checkSchema(ctx context.Context) error {
 	return schema.Check()
 }
 
-// usesKeys reports whether a command reads the server keys.
+// usesKeys reports whether a command reads the server keys. A command that may write the first events reads them if
+// there is a key file, to begin the audit chains.
 func usesKeys(cfg config.Config, needs config.Needs) bool {
 	_, embedded := cfg.SQLiteFile()
-	return embedded || needs.Keys
+	return embedded || needs.Keys || needs.Creates && cfg.KeyFileGiven && exists(cfg.KeyFile)
 }
 
 // makesKeys reports whether the server keys must be created. They are created

@@ -89,6 +89,7 @@ func manyStores(b *testing.B, db *gormdb.DB) dbtest.World {
 func BenchmarkInsert(b *testing.B) {
 	eachDurable(b, func(b *testing.B, url string) {
 		db := dbtest.Open(b, url)
+		begin(b, db)
 		w := manyStores(b, db)
 		raw := newRaw(b, url)
 		next := func(i int64) token.Draft {

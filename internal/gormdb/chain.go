@@ -37,7 +37,7 @@ type toSeal struct {
 	Sealed, Gone bool
 }
 
-// The statements that read a batch of events to seal. Those of PostgreSQL continue after what audit_sealing says: first
+// The statements that read a batch of events to seal. Those of PostgreSQL continue after what audit_totals says: first
 // the events without an xid, and then those whose transactions have ended, in the order of their transactions. No event
 // can appear before one of these any more. An event can have been sealed already if the database was restored into
 // another cluster, in which an earlier xid comes again.
@@ -58,7 +58,7 @@ var (
 )
 
 // batch reads a batch of events after what s says.
-func (c auditChain) batch(ctx context.Context, s sealingRow, limit int) (batch []toSeal, err error) {
+func (c auditChain) batch(ctx context.Context, s totalsRow, limit int) (batch []toSeal, err error) {
 	q := c.engine.reader(ctx)
 	switch {
 	case c.Dialect() == sqliteDialect.name:
@@ -73,17 +73,22 @@ func (c auditChain) batch(ctx context.Context, s sealingRow, limit int) (batch [
 }
 
 // Seal reads the events before it locks anything, and seals them if no other server has done so meanwhile.
-func (c auditChain) Seal(ctx context.Context, keys *secret.Keyring, at time.Time, limit int) (chain.Sealed, error) {
-	sealed, err := c.seal(ctx, keys, at, limit)
+func (c auditChain) Seal(ctx context.Context, keys *secret.Keyring, last chain.Totals, at time.Time, limit int) (
+	chain.Sealed, error) {
+	sealed, err := c.seal(ctx, keys, last, at, limit)
 	return sealed, failed(ctx, "seal audit events", err)
 }
 
-func (c auditChain) seal(ctx context.Context, keys *secret.Keyring, at time.Time, limit int) (sealed chain.Sealed,
-	err error) {
-	var before sealingRow
-	if err := c.engine.reader(ctx).Take(&before).Error; err != nil {
+func (c auditChain) seal(ctx context.Context, keys *secret.Keyring, last chain.Totals, at time.Time, limit int) (
+	sealed chain.Sealed, err error) {
+	before, err := readTotals(c.engine.reader(ctx))
+	if err != nil {
 		return sealed, err
 	}
+	if err := errors.Join(before.totals().Continues(last, keys), c.reached(ctx, before)); err != nil {
+		return sealed, err
+	}
+	sealed.Totals = before.totals()
 	batch, err := c.batch(ctx, before, limit)
 	if err != nil || len(batch) == 0 && before.Swept {
 		return sealed, err
@@ -101,15 +106,41 @@ func (c auditChain) seal(ctx context.Context, keys *secret.Keyring, at time.Time
 		}
 	}
 	err = c.write(ctx, sealing, held{}, func(tx *gorm.DB) error {
-		sealed = chain.Sealed{}
-		var now []sealingRow
-		if err := c.locking(tx).Find(&now).Error; err != nil || len(now) == 0 || !now[0].isAt(before) {
+		sealed = chain.Sealed{Totals: before.totals()}
+		var now []totalsRow
+		if err := c.locking(tx).Find(&now).Error; err != nil || len(now) == 0 || !now[0].is(before) {
 			return err // another server seals
 		}
 		sealed.More = len(batch) == limit || after.Swept != before.Swept
 		return c.append(tx, keys, at, batch, after, &sealed)
 	})
 	return sealed, err
+}
+
+// readTotals returns chain.Broken if there are no totals.
+func readTotals(q *gorm.DB) (row totalsRow, err error) {
+	err = q.Take(&row, "id = 1").Error
+	if errors.Is(err, gorm.ErrRecordNotFound) {
+		err = noTotals()
+	}
+	return row, err
+}
+
+func noTotals() error { return &chain.Broken{Problem: "the totals of the audit chains were removed"} }
+
+// reached returns chain.Broken if sealing is to continue after a transaction that the cluster has not reached, so that
+// later events would never be sealed. DB.AgreeOnEra mends that in a database that was restored into another cluster.
+func (c auditChain) reached(ctx context.Context, s totalsRow) error {
+	if c.Dialect() == sqliteDialect.name {
+		return nil
+	}
+	var ahead bool
+	q := c.engine.reader(ctx).Raw("SELECT CAST(CAST(? AS text) AS xid8) >= pg_snapshot_xmax(pg_current_snapshot())",
+		strconv.FormatUint(uint64(s.Xid), 10))
+	if err := q.Scan(&ahead).Error; err != nil || !ahead {
+		return err
+	}
+	return &chain.Broken{Problem: "sealing is to continue after a transaction that the database has not reached"}
 }
 
 // locking locks rows on PostgreSQL, without those that another transaction has locked.
@@ -121,61 +152,51 @@ func (c auditChain) locking(tx *gorm.DB) *gorm.DB {
 }
 
 // append appends the batch to the chains and records that the events up to after are sealed.
-func (c auditChain) append(tx *gorm.DB, keys *secret.Keyring, at time.Time, batch []toSeal, after sealingRow,
+func (c auditChain) append(tx *gorm.DB, keys *secret.Keyring, at time.Time, batch []toSeal, after totalsRow,
 	sealed *chain.Sealed) error {
+	ledger, err := after.totals().Open(keys)
+	if err != nil {
+		return err
+	}
+	heads, order, err := c.headsOf(tx, keys, batch)
+	if err != nil {
+		return err
+	}
+	before := map[uuid.UUID]chain.Head{}
+	for id, h := range heads {
+		before[id] = *h
+	}
 	var links []linkedRow
-	heads, order, err := c.headsOf(tx, keys, batch, sealed)
-	if err != nil {
-		return err
-	}
-	totals, restarted, err := totalsOf(tx, keys, after)
-	if err != nil {
-		return err
-	}
-	sealed.TotalsRestarted = restarted
 	for _, e := range batch {
 		if e.Sealed || e.Gone {
 			continue
 		}
-		link := heads[e.Event.AccountID].Append(e.Event.record())
-		totals.Events++
-		links = append(links, linkedRow{e.Event.AccountID, link.Number, link.EventID, link.Hash[:], totals.Events})
+		link, place := ledger.Append(heads[e.OfAccount], e.Event.record())
+		links = append(links, linkedRow{e.OfAccount, link.Number, link.EventID, link.Hash[:], place})
 	}
 	rows := make([]headRow, len(order))
 	for i, id := range order {
 		heads[id].SealedAt = at
 		heads[id].Sign(keys)
+		ledger.Replace(before[id], *heads[id])
 		rows[i] = newHeadRow(*heads[id])
 	}
 	if err := c.insert(tx, links, rows); err != nil {
 		return err
 	}
 	sealed.Events = len(links)
-	totals.Sign(keys)
-	after.Events, after.Restarts = totals.Events, totals.Restarts
-	after.Mark, after.MarkKey = totals.Mark.Digest[:], string(totals.Mark.Key)
+	sealed.Totals = ledger.Sign()
+	after.set(sealed.Totals)
 	if err := tx.Save(&after).Error; err != nil || c.Dialect() != sqliteDialect.name {
 		return err
 	}
 	return tx.Exec("DELETE FROM audit_unsealed WHERE number <= ?", int64(batch[len(batch)-1].Place)).Error
 }
 
-// totalsOf returns the totals before the batch, and whether they begin again because the stored ones were not signed by
-// the server's keys.
-func totalsOf(tx *gorm.DB, keys *secret.Keyring, stored sealingRow) (totals chain.Totals, restarted bool, err error) {
-	totals = stored.totals()
-	if totals.Signed(keys) {
-		return totals, false, nil
-	}
-	totals.Restarts++
-	err = tx.Model(&linkedRow{}).Select("coalesce(max(place), 0)").Scan(&totals.Events).Error
-	return totals, true, err
-}
-
-// headsOf returns the heads of the chains that the batch continues, and their accounts in order. A chain whose head was
-// not signed by the server's keys, or was removed, begins again.
-func (c auditChain) headsOf(tx *gorm.DB, keys *secret.Keyring, batch []toSeal, sealed *chain.Sealed) (
-	heads map[uuid.UUID]*chain.Head, order []uuid.UUID, err error) {
+// headsOf returns the heads of the chains that the batch continues, and their accounts in order. It returns
+// chain.Broken if one was not signed by the server's keys, or was removed.
+func (c auditChain) headsOf(tx *gorm.DB, keys *secret.Keyring, batch []toSeal) (heads map[uuid.UUID]*chain.Head,
+	order []uuid.UUID, err error) {
 	heads = map[uuid.UUID]*chain.Head{}
 	for _, e := range batch {
 		if heads[e.OfAccount] == nil && !e.Sealed && !e.Gone {
@@ -191,20 +212,23 @@ func (c auditChain) headsOf(tx *gorm.DB, keys *secret.Keyring, batch []toSeal, s
 		return nil, nil, err
 	}
 	for _, r := range stored {
-		*heads[r.AccountID] = r.head()
+		if *heads[r.AccountID] = r.head(); !r.head().Signed(keys) {
+			return nil, nil, &chain.Broken{AccountID: r.AccountID,
+				Problem: "the head of the audit chain is not signed by this server's keys"}
+		}
 	}
 	for _, id := range order {
-		if heads[id].Signed(keys) {
+		if heads[id].Number > 0 {
 			continue
 		}
-		var last int64
-		q := tx.Model(&linkedRow{}).Where("account_id = ?", id).Select("coalesce(max(number), 0)")
-		if err := q.Scan(&last).Error; err != nil {
+		var some bool
+		q := tx.Raw(`SELECT EXISTS (SELECT 1 FROM audit_chain WHERE account_id = ?)
+			OR EXISTS (SELECT 1 FROM audit_checkpoints WHERE account_id = ?)`, id, id)
+		if err := q.Scan(&some).Error; err != nil {
 			return nil, nil, err
 		}
-		if last > 0 || heads[id].Number > 0 {
-			*heads[id] = chain.Restart(id, last)
-			sealed.Restarted = append(sealed.Restarted, id)
+		if some {
+			return nil, nil, &chain.Broken{AccountID: id, Problem: "the head of the audit chain was removed"}
 		}
 	}
 	return heads, order, nil
@@ -216,7 +240,8 @@ var (
 	// insertLinks and insertHeads store rows that are encoded as records.
 	insertLinks = insertRecords(linkedColumns, "")
 	insertHeads = insertRecords(headColumns, ` ON CONFLICT (account_id) DO UPDATE SET number = excluded.number,
-		hash = excluded.hash, sealed_at = excluded.sealed_at, mark = excluded.mark, mark_key = excluded.mark_key`)
+		hash = excluded.hash, sealed_at = excluded.sealed_at, mark = excluded.mark, mark_key = excluded.mark_key,
+		signed_number = excluded.signed_number, signed_at = excluded.signed_at`)
 )
 
 // insertRecords returns the statements that insert records, by the dialect's name. Their text does not depend on the
@@ -259,68 +284,13 @@ func (c auditChain) insert(tx *gorm.DB, links []linkedRow, heads []headRow) erro
 	return errors.Join(err, headErr)
 }
 
-// Checkpoint signs heads that have no current checkpoint. A head that is not signed by the server's keys gets none.
-func (c auditChain) Checkpoint(ctx context.Context, keys *secret.Keyring, at, since time.Time, limit int) (
-	signed []chain.Checkpoint, err error) {
-	key := string(keys.IDs()[0])
-	err = c.write(ctx, sealing, held{}, func(tx *gorm.DB) error {
-		signed = nil
-		if err := c.signTotals(tx, keys); err != nil {
-			return err
-		}
-		var rows []headRow
-		due := c.locking(tx).Where("number > signed_number AND (signed_at IS NULL OR signed_at <= ?) OR mark_key <> ?",
-			instant{since}, key)
-		if err := due.Order("account_id").Limit(limit).Find(&rows).Error; err != nil {
-			return err
-		}
-		for _, r := range rows {
-			head := r.head()
-			if !head.Signed(keys) {
-				continue
-			}
-			checkpoint := chain.Checkpoint{AccountID: head.AccountID, Number: head.Number, Hash: head.Hash, At: at}
-			checkpoint.Sign(keys)
-			head.Sign(keys)
-			row := newHeadRow(head)
-			row.SignedNumber, row.SignedAt = head.Number, instant{at}
-			if err := tx.Save(&row).Error; err != nil {
-				return err
-			}
-			again := clause.OnConflict{Columns: []clause.Column{{Name: "account_id"}, {Name: "number"}},
-				DoUpdates: clause.AssignmentColumns([]string{"hash", "at", "signature", "signature_key"})}
-			if err := tx.Clauses(again).Create(new(newCheckpointRow(checkpoint))).Error; err != nil {
-				return err
-			}
-			signed = append(signed, checkpoint)
-		}
-		return c.signPruned(tx, keys, limit)
-	})
-	return signed, failed(ctx, "sign audit heads", err)
-}
-
-// signTotals signs the totals with the current key if they were signed with a previous one.
-func (c auditChain) signTotals(tx *gorm.DB, keys *secret.Keyring) error {
-	var rows []sealingRow
-	if err := c.locking(tx).Find(&rows).Error; err != nil || len(rows) == 0 {
-		return err // another server seals
-	}
-	totals := rows[0].totals()
-	if totals.Mark.Key == "" || totals.Mark.Key == keys.IDs()[0] || !totals.Signed(keys) {
-		return nil
-	}
-	totals.Sign(keys)
-	signed := map[string]any{"mark": totals.Mark.Digest[:], "mark_key": string(totals.Mark.Key)}
-	return tx.Model(&rows[0]).Updates(signed).Error
-}
-
 // resealOnPostgres prepares for a new era, in which xids are those of another cluster: events that are not sealed yet
 // lose their xid, and are sealed first (00050_audit_chain.sql). No event is inserted meanwhile.
 func resealOnPostgres(tx *gorm.DB) error {
-	const statements = `UPDATE audit_events AS e SET xid = NULL FROM audit_sealing AS s WHERE e.xid IS NOT NULL
+	const statements = `UPDATE audit_events AS e SET xid = NULL FROM audit_totals AS s WHERE e.xid IS NOT NULL
 			AND (e.xid, e.account_id, e.id) > (s.xid, CASE WHEN s.swept THEN s.account_id ELSE '` + nilID + `' END,
 				CASE WHEN s.swept THEN s.event_id ELSE '` + nilID + `' END);
-		UPDATE audit_sealing SET xid = pg_current_xact_id(), account_id = '` + nilID + `', event_id = '` + nilID + `',
+		UPDATE audit_totals SET xid = pg_current_xact_id(), account_id = '` + nilID + `', event_id = '` + nilID + `',
 			swept = false`
 	for statement := range strings.SplitSeq(statements, ";") {
 		if err := tx.Exec(statement).Error; err != nil {

@@ -212,25 +212,3 @@ func removeEvents(tx *gorm.DB, keys *secret.Keyring, last linkedRow, at time.Tim
 	}
 	return events.RowsAffected, tx.Create(new(newCheckpointRow(checkpoint))).Error
 }
-
-// signPruned signs the statements that events were removed again if a previous key signed them. They are needed for as
-// long as the chain exists.
-func (c auditChain) signPruned(tx *gorm.DB, keys *secret.Keyring, limit int) error {
-	key := string(keys.IDs()[0])
-	var rows []checkpointRow
-	q := c.locking(tx).Where("pruned AND (signature_key < ? OR signature_key > ?)", key, key)
-	if err := q.Limit(limit).Find(&rows).Error; err != nil {
-		return err
-	}
-	for _, r := range rows {
-		checkpoint := r.checkpoint()
-		if !checkpoint.Signed(keys) {
-			continue
-		}
-		checkpoint.Sign(keys)
-		if err := tx.Save(new(newCheckpointRow(checkpoint))).Error; err != nil {
-			return err
-		}
-	}
-	return nil
-}

@@ -195,11 +195,11 @@ func TestNeededEventsAreNotPruned(t *testing.T) {
 		check.Equal(t, pruneBefore(t, db, w.Account.ID, later(time.Minute)), int64(0),
 			"removed while the first has a delivery")
 		dbtest.Exec(t, url, "DELETE FROM deliveries", "DELETE FROM deliveries")
-		streams, holder := gormdb.AuditStreams(db), uuid.New()
-		const toFirst = "UPDATE audit_streams SET place = 2"
-		_, _, err := streams.Lease(t.Context(), "file:/log", holder, time.Minute)
+		streams, holder := gormdb.AuditStreams(db, keyring), uuid.New()
+		_, err := streams.Lease(t.Context(), "file:/log", holder, time.Minute)
 		must(t, err)
-		dbtest.Exec(t, url, toFirst, toFirst)
+		_, err = streams.Save(t.Context(), "file:/log", holder, 2)
+		must(t, err)
 		sealAll(t, db)
 		check.Equal(t, pruneBefore(t, db, w.Account.ID, later(time.Minute)), int64(2),
 			"removed while a stream is at the second")

@@ -29,7 +29,7 @@ type headRow struct {
 	SealedAt  instant   `gorm:"not null"`
 	Mark      []byte    `gorm:"not null"`
 	MarkKey   string    `gorm:"not null"`
-	// SignedNumber is the number of the last checkpoint.
+	// SignedNumber is the number of the last checkpoint. Mark covers it.
 	SignedNumber int64 `gorm:"not null"`
 	SignedAt     instant
 }
@@ -39,12 +39,13 @@ func (headRow) TableName() string { return "audit_heads" }
 
 func newHeadRow(h chain.Head) headRow {
 	return headRow{AccountID: h.AccountID, Number: h.Number, Hash: h.Hash[:], SealedAt: instant{h.SealedAt},
-		Mark: h.Mark.Digest[:], MarkKey: string(h.Mark.Key)}
+		Mark: h.Mark.Digest[:], MarkKey: string(h.Mark.Key), SignedNumber: h.SignedNumber,
+		SignedAt: instant{h.SignedAt}}
 }
 
 func (r headRow) head() chain.Head {
 	return chain.Head{AccountID: r.AccountID, Number: r.Number, Hash: hashOf(r.Hash), SealedAt: r.SealedAt.Time,
-		Mark: digestOf(r.Mark, r.MarkKey)}
+		SignedNumber: r.SignedNumber, SignedAt: r.SignedAt.Time, Mark: digestOf(r.Mark, r.MarkKey)}
 }
 
 // checkpointRow is the model of a signed hash of a chain.
@@ -55,7 +56,8 @@ type checkpointRow struct {
 	At           instant   `gorm:"not null"`
 	Pruned       bool      `gorm:"not null"`
 	Signature    []byte    `gorm:"not null"`
-	SignatureKey string    `gorm:"not null;index:audit_checkpoints_pruned,where:pruned"`
+	SignatureKey string    `gorm:"not null;index;index:audit_checkpoints_pruned,where:pruned"`
+	Previous     int64     `gorm:"not null"`
 }
 
 // TableName tells gorm the table.
@@ -63,12 +65,12 @@ func (checkpointRow) TableName() string { return "audit_checkpoints" }
 
 func newCheckpointRow(c chain.Checkpoint) checkpointRow {
 	return checkpointRow{AccountID: c.AccountID, Number: c.Number, Hash: c.Hash[:], At: instant{c.At}, Pruned: c.Pruned,
-		Signature: c.Signature.Digest[:], SignatureKey: string(c.Signature.Key)}
+		Signature: c.Signature.Digest[:], SignatureKey: string(c.Signature.Key), Previous: c.Previous}
 }
 
 func (r checkpointRow) checkpoint() chain.Checkpoint {
 	return chain.Checkpoint{AccountID: r.AccountID, Number: r.Number, Hash: hashOf(r.Hash), At: r.At.Time,
-		Pruned: r.Pruned, Signature: digestOf(r.Signature, r.SignatureKey)}
+		Pruned: r.Pruned, Previous: r.Previous, Signature: digestOf(r.Signature, r.SignatureKey)}
 }
 
 // removedRow is the model of what later events continue after the earlier ones were removed. The row with an empty kind
@@ -86,30 +88,43 @@ type removedRow struct {
 // TableName tells gorm the table.
 func (removedRow) TableName() string { return "audit_removed" }
 
-// sealingRow is the model of how far events are sealed.
-type sealingRow struct {
-	ID        int64     `gorm:"primaryKey;autoIncrement:false"`
+// totalsRow is the model of the signed totals, and of how far events are sealed.
+type totalsRow struct {
+	ID       int64     `gorm:"primaryKey;autoIncrement:false"`
+	Epoch    uuid.UUID `gorm:"type:uuid;not null"`
+	BegunAt  instant
+	Version  int64     `gorm:"not null"`
+	Events   int64     `gorm:"not null"`
+	Restarts int64     `gorm:"not null"`
+	HeadSum  []byte    `gorm:"not null"`
+	Nonce    uuid.UUID `gorm:"type:uuid;not null"`
+	Mark     []byte    `gorm:"not null"`
+	MarkKey  string    `gorm:"not null"`
+
 	Xid       position  `gorm:"not null"`
 	AccountID uuid.UUID `gorm:"type:uuid;not null"`
 	EventID   uuid.UUID `gorm:"type:uuid;not null"`
 	Swept     bool      `gorm:"not null"`
-	Events    int64     `gorm:"not null"`
-	Restarts  int64     `gorm:"not null"`
-	Mark      []byte    `gorm:"not null"`
-	MarkKey   string    `gorm:"not null"`
 }
 
 // TableName tells gorm the table.
-func (sealingRow) TableName() string { return "audit_sealing" }
+func (totalsRow) TableName() string { return "audit_totals" }
 
-func (r sealingRow) totals() chain.Totals {
-	return chain.Totals{Events: r.Events, Restarts: r.Restarts, Mark: digestOf(r.Mark, r.MarkKey)}
+func (r totalsRow) totals() chain.Totals {
+	return chain.Totals{Epoch: r.Epoch, BegunAt: r.BegunAt.Time, Version: r.Version, Events: r.Events,
+		Restarts: r.Restarts, Sum: chain.Sum(hashOf(r.HeadSum)), Nonce: r.Nonce, Mark: digestOf(r.Mark, r.MarkKey)}
 }
 
-// isAt reports whether both rows say that the same events are sealed.
-func (r sealingRow) isAt(other sealingRow) bool {
-	return r.Xid == other.Xid && r.AccountID == other.AccountID && r.EventID == other.EventID &&
-		r.Swept == other.Swept && r.Events == other.Events
+// set stores totals in the row, and leaves how far events are sealed.
+func (r *totalsRow) set(t chain.Totals) {
+	r.Epoch, r.BegunAt, r.Version, r.Events, r.Restarts = t.Epoch, instant{t.BegunAt}, t.Version, t.Events, t.Restarts
+	r.HeadSum, r.Nonce, r.Mark, r.MarkKey = t.Sum[:], t.Nonce, t.Mark.Digest[:], string(t.Mark.Key)
+}
+
+// is reports whether both rows have the same totals, and say that the same events are sealed.
+func (r totalsRow) is(other totalsRow) bool {
+	return r.totals() == other.totals() && r.Xid == other.Xid && r.AccountID == other.AccountID &&
+		r.EventID == other.EventID && r.Swept == other.Swept
 }
 
 // hashOf returns the hash in a column, or the zero hash if it has another length because it was changed.

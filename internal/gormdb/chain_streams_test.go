@@ -20,26 +20,26 @@ func TestAuditStreams(t *testing.T) {
 		sealAll(t, db)
 		events, err := gormdb.Chain(db).Sealed(t.Context(), chain.Filter{}, 0, 100)
 		must(t, err)
-		streams, first, second := gormdb.AuditStreams(db), uuid.New(), uuid.New()
+		streams, first, second := gormdb.AuditStreams(db, keyring), uuid.New(), uuid.New()
 		lease := func(holder uuid.UUID, wantPlace int64, want bool) {
 			t.Helper()
-			place, ours, err := streams.Lease(t.Context(), "target", holder, time.Minute)
+			at, err := streams.Lease(t.Context(), "target", holder, time.Minute)
 			must(t, err)
-			check.Equal(t, ours, want, "the lease is ours")
-			check.Equal(t, place, wantPlace, "the place")
+			check.Equal(t, at.Ours, want, "the lease is ours")
+			check.Equal(t, at.Place, wantPlace, "the place")
 		}
 		last := int64(len(events))
 		lease(first, last, true) // a new target begins at the end
 		lease(second, 0, false)
 		for holder, want := range map[uuid.UUID]bool{first: true, second: false} {
-			saved, err := streams.Save(t.Context(), "target", holder, last+2)
+			saved, err := streams.Save(t.Context(), "target", holder, last-2)
 			must(t, err)
 			check.Equal(t, saved, want, "the place was stored")
 		}
-		lease(first, last+2, true)
+		lease(first, last-2, true)
 		must(t, streams.Release(t.Context(), "target", second))
 		lease(second, 0, false)
 		must(t, streams.Release(t.Context(), "target", first))
-		lease(second, last+2, true)
+		lease(second, last-2, true)
 	})
 }

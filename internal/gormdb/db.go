@@ -240,7 +240,7 @@ var allModels = []any{
 	userRow{}, accountUserRow{}, storeUserRow{},
 	tokenRow{}, accessRow{}, grantRow{}, gatewayRow{}, legacyRow{}, keyRow{},
 	sessionRow{}, linkRow{}, flowRow{}, totpRow{}, codeRow{}, passkeyRow{}, identityRow{}, unlinkedRow{}, sentFormRow{},
-	eventRow{}, linkedRow{}, headRow{}, checkpointRow{}, sealingRow{}, removedRow{},
+	eventRow{}, linkedRow{}, headRow{}, checkpointRow{}, totalsRow{}, removedRow{},
 	eventSourceRow{}, webhookRow{}, webhookTypeRow{}, deliveryRow{}, attemptRow{},
 	checkoutRow{}, checkoutItemRow{}, subscriptionRow{}, termRow{}, suspensionRow{}, usageTotalRow{},
 	chargeRow{}, invoiceRow{}, provisioningRow{}, provisioningFailureRow{},

@@ -5,6 +5,8 @@ import (
 
 	"github.com/pressly/goose/v3/database"
 	"gorm.io/gorm"
+
+	"latchkey/internal/chain"
 )
 
 // OnSQLiteWriter runs a statement on SQLite's writing connection.
@@ -27,4 +29,16 @@ func (db *DB) RecordVersion(ctx context.Context, version int64) error {
 		return err
 	}
 	return recorded.Insert(ctx, over, database.InsertRequest{Version: version})
+}
+
+// StoreTotals stores signed totals, as if the chains had begun with them.
+func StoreTotals(ctx context.Context, db *DB, totals chain.Totals) error {
+	return db.write(ctx, sealing, held{}, func(tx *gorm.DB) error {
+		row, err := readTotals(tx)
+		if err != nil {
+			return err
+		}
+		row.set(totals)
+		return tx.Save(&row).Error
+	})
 }

@@ -69,6 +69,16 @@ func (k *Keyring) Candidates(s Secret) []KeyedDigest {
 // prefix.
 func (k *Keyring) Sign(use, text string) KeyedDigest { return k.keys[0].sign(use, text) }
 
+// SignAs is Sign under the key with the ID. It reports whether the keyring has the key.
+func (k *Keyring) SignAs(id KeyID, use, text string) (d KeyedDigest, has bool) {
+	for _, key := range k.keys {
+		if key.id == id {
+			return key.sign(use, text), true
+		}
+	}
+	return d, false
+}
+
 // Signed reports whether d is this server's signature of the text for the use.
 func (k *Keyring) Signed(use, text string, d KeyedDigest) bool {
 	for _, key := range k.keys {

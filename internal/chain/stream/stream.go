@@ -19,13 +19,24 @@ import (
 
 // Positions stores how far streams are.
 type Positions interface {
-	// Lease takes or renews the lease of a target for holder, and returns the place of the last event that arrived, or
-	// of the last sealed one if the target is new. ours is false if another server has the lease.
-	Lease(ctx context.Context, target string, holder uuid.UUID, ttl time.Duration) (place int64, ours bool, err error)
+	// Lease takes or renews the lease of a target for holder.
+	Lease(ctx context.Context, target string, holder uuid.UUID, ttl time.Duration) (Leased, error)
 	// Save stores the place of a holder that has the lease. It reports whether it has it.
 	Save(ctx context.Context, target string, holder uuid.UUID, place int64) (ours bool, err error)
 	// Release gives the lease back.
 	Release(ctx context.Context, target string, holder uuid.UUID) error
+}
+
+// Leased is how far the stream to a target is.
+type Leased struct {
+	// Ours is false if another server has the lease.
+	Ours bool
+	// Place is of the last event that arrived, or of the last sealed one if the target is New.
+	Place int64
+	New   bool
+	// Changed reports that the stored place was not signed by the server's keys. Place is 0 then, so that all events
+	// are sent again and none is missed.
+	Changed bool
 }
 
 // Target is where events are sent.
@@ -199,16 +210,37 @@ func (s *Stream) lease(ctx context.Context) (bool, error) {
 	if s.leased && clock.Elapsed(s.renewed, now) < leaseTTL/3 {
 		return true, nil
 	}
-	place, ours, err := s.positions.Lease(ctx, s.target.Name(), s.holder, leaseTTL)
-	if err != nil || !ours {
+	at, err := s.positions.Lease(ctx, s.target.Name(), s.holder, leaseTTL)
+	if err != nil || !at.Ours {
 		s.leased = false
 		s.arrived.Store(-1)
 		return false, err
 	}
-	if !s.leased {
+	// While this server has the lease, nobody else sets the place forward, and only the operator sets it back.
+	known := s.leased && (at.Changed || at.New || at.Place > s.saved)
+	changed := at.Changed || known
+	if known {
+		at.Place = s.saved
+	}
+	switch {
+	case changed:
+		s.log.ErrorContext(ctx, "the position of an audit stream was changed in the database; run latchkey audit verify",
+			"target", s.target.Name(), "continues_after", at.Place)
+	case at.New:
+		s.log.InfoContext(ctx, "an audit stream begins", "target", s.target.Name(), "place", at.Place)
+	case s.leased && at.Place < s.saved:
+		s.log.WarnContext(ctx, "the position of an audit stream was set back, and events are sent again", "target",
+			s.target.Name())
+	}
+	if !s.leased || at.Place < s.saved {
 		s.target.Close()
-		s.place, s.saved, s.written = place, place, nil
-		s.arrived.Store(place)
+		s.place, s.saved, s.written = at.Place, at.Place, nil
+		s.arrived.Store(at.Place)
+	}
+	if changed {
+		if _, err := s.positions.Save(ctx, s.target.Name(), s.holder, at.Place); err != nil {
+			return false, err
+		}
 	}
 	s.leased, s.renewed = true, now
 	return true, nil

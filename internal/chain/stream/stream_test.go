@@ -62,22 +62,24 @@ type positions struct {
 	mu     sync.Mutex
 	place  int64
 	holder uuid.UUID
+	// changed and isNew are what a lease says of the place.
+	changed, isNew bool
 }
 
-func (p *positions) Lease(_ context.Context, _ string, holder uuid.UUID, _ time.Duration) (int64, bool, error) {
+func (p *positions) Lease(_ context.Context, _ string, holder uuid.UUID, _ time.Duration) (stream.Leased, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.holder == uuid.Nil {
 		p.holder = holder
 	}
-	return p.place, p.holder == holder, nil
+	return stream.Leased{Place: p.place, Ours: p.holder == holder, Changed: p.changed, New: p.isNew}, nil
 }
 
 func (p *positions) Save(_ context.Context, _ string, holder uuid.UUID, place int64) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.holder == holder {
-		p.place = place
+		p.place, p.changed, p.isNew = place, false, false
 	}
 	return p.holder == holder, nil
 }

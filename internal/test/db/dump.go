@@ -54,7 +54,7 @@ func dump(ctx context.Context, url string) (text string, err error) {
 func OfServers(row string) bool {
 	switch table, _, _ := strings.Cut(row, " "); table {
 	case "heartbeats", "registry", "write_checks", "billing_lease", "retention_lease",
-		"audit_chain", "audit_heads", "audit_checkpoints", "audit_sealing", "audit_streams", "audit_unsealed":
+		"audit_chain", "audit_heads", "audit_checkpoints", "audit_totals", "audit_streams", "audit_unsealed":
 		return true
 	default:
 		return strings.HasPrefix(table, "replica")
