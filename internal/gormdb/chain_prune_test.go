@@ -295,8 +295,12 @@ func TestPrunedChainWithNewKey(t *testing.T) {
 		now := clock.Timestamp(time.Now())
 		_, err := gormdb.Chain(db).Checkpoint(t.Context(), both, now, now.Add(-time.Hour), 100)
 		must(t, err)
-		_, err = gormdb.Chain(db).Seal(t.Context(), both, now, 10)
+		_, err = gormdb.Chain(db).Seal(t.Context(), both, chain.Totals{}, now, 10)
 		must(t, err)
+		for n := 1; n > 0; {
+			n, err = gormdb.Chain(db).Renew(t.Context(), both, 100)
+			must(t, err)
+		}
 		found, _ := verify(t, db, next)
 		check.Equal(t, len(found), 0, "findings with the new key: %+v", found)
 	})
