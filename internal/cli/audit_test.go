@@ -26,6 +26,7 @@ type auditReport struct {
 	}
 	Accounts, Events int
 	Complete         bool
+	BegunAt          *time.Time
 }
 
 // awaitSealed waits until a server has sealed all events, as the metric says.
@@ -82,6 +83,39 @@ func TestAuditCommands(t *testing.T) {
 			!strings.Contains(errs, "findings: 1") {
 			t.Errorf("got status %d, %s%s, want 5 and the event", code, out, errs)
 		}
+	})
+}
+
+// Only an operator begins the chains of a database with events again, and audit verify says so unless it knows the time.
+// A server that is running seals all events again. Chains that were forgotten are not begun by a server.
+func TestAuditBegin(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		env := environment(t, url)
+		s, session := demo(t, env)
+		s.issueAndRevoke(t, session, "Sealed")
+		awaitSealed(t, s)
+		events := verifyAudit(t, env, 0).Events
+		expectRefusal(t, env, 4, "With --again they begin again.", "audit", "begin")
+		const forget = "DELETE FROM audit_chain; DELETE FROM audit_heads; DELETE FROM audit_totals; INSERT INTO audit_totals (id) VALUES (1)"
+		dbtest.Exec(t, url, forget, forget)
+		s.issueAndRevoke(t, session, "Waits")
+		awaitText(t, s.admin+"/metrics", `\nlatchkey_audit_broken 1\n`)
+		awaitText(t, s.admin+"/metrics", `\nlatchkey_audit_unsealed_seconds 0*\.?0*[1-9]`)
+		if v := verifyAudit(t, env, 5); v.BegunAt != nil {
+			t.Errorf("got %+v, want no time", v)
+		}
+		var begun struct{ BegunAt string }
+		if err := json.Unmarshal([]byte(run(t, env, "audit", "begin", "--output", "json")), &begun); err != nil {
+			t.Fatal(err)
+		}
+		awaitText(t, s.admin+"/metrics", `\nlatchkey_audit_broken 0\n`)
+		awaitSealed(t, s)
+		v := verifyAudit(t, env, 5)
+		if len(v.Findings) != 1 || v.Findings[0].Kind != "restarted" || v.Events < events+2 {
+			t.Errorf("got %+v, want only that the chains began again, and all events", v)
+		}
+		verifyAudit(t, env, 0, "--begun", begun.BegunAt)
+		verifyAudit(t, env, 5, "--begun", "2026-01-01T00:00:00Z")
 	})
 }
 

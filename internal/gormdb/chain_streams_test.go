@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/chain"
+	"latchkey/internal/chain/stream"
 	"latchkey/internal/gormdb"
 	"latchkey/internal/test/check"
 	dbtest "latchkey/internal/test/db"
@@ -41,5 +42,28 @@ func TestAuditStreams(t *testing.T) {
 		lease(second, 0, false)
 		must(t, streams.Release(t.Context(), "target", first))
 		lease(second, last-2, true)
+	})
+}
+
+// A position that is not signed is reported, and the stream begins at the first event, so that none is missed.
+func TestChangedStreamBeginsAgain(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		db := dbtest.Open(t, url)
+		w := dbtest.Seed{}.Make(t, db)
+		issue(t, db, w, uuid.Nil)
+		sealAll(t, db)
+		streams, holder := gormdb.AuditStreams(db, keyring), uuid.New()
+		at, err := streams.Lease(t.Context(), "target", holder, time.Minute)
+		must(t, err)
+		check.Equal(t, at.New && at.Ours && !at.Changed, true, "the target is new")
+		const forward = "UPDATE audit_streams SET place = place + 1000"
+		dbtest.Exec(t, url, forward, forward)
+		for _, changed := range []bool{true, false} {
+			at, err = streams.Lease(t.Context(), "target", holder, time.Minute)
+			must(t, err)
+			check.Equal(t, at, stream.Leased{Ours: true, Changed: changed}, "the lease")
+			_, err = streams.Save(t.Context(), "target", holder, 0)
+			must(t, err)
+		}
 	})
 }
