@@ -42,13 +42,18 @@ func begin(t testing.TB, db *gormdb.DB) {
 // databases of the cluster, which tests share.
 func sealAll(t *testing.T, db *gormdb.DB) {
 	t.Helper()
+	sealAllWith(t, db, keyring)
+}
+
+func sealAllWith(t *testing.T, db *gormdb.DB, keys *secret.Keyring) {
+	t.Helper()
 	repo := gormdb.Chain(db)
-	if state, err := repo.State(t.Context()); err != nil || !state.Totals.Signed(keyring) {
+	if state, err := repo.State(t.Context()); err != nil || !state.Totals.Signed(keys) {
 		must(t, err)
 		begin(t, db)
 	}
 	for range 3000 {
-		if _, err := repo.Seal(t.Context(), keyring, chain.Totals{}, clock.Timestamp(time.Now()), 7); err != nil {
+		if _, err := repo.Seal(t.Context(), keys, chain.Totals{}, clock.Timestamp(time.Now()), 7); err != nil {
 			t.Fatal(err)
 		}
 		state, err := repo.State(t.Context())
@@ -84,7 +89,12 @@ func verify(t *testing.T, db *gormdb.DB, with *secret.Keyring) (list []chain.Fin
 // checkChains fails the test if a chain is not in order, or does not have all events of its account.
 func checkChains(t *testing.T, db *gormdb.DB) {
 	t.Helper()
-	list, result := verify(t, db, keyring)
+	checkChainsWith(t, db, keyring)
+}
+
+func checkChainsWith(t *testing.T, db *gormdb.DB, keys *secret.Keyring) {
+	t.Helper()
+	list, result := verify(t, db, keys)
 	if len(list) > 0 {
 		t.Errorf("findings: got %+v, want none", list)
 	}
@@ -95,7 +105,8 @@ func checkChains(t *testing.T, db *gormdb.DB) {
 	check.Equal(t, result.Events, events, "the number of verified events")
 }
 
-// While transactions commit in another order than they began, several servers seal at once. Each event is sealed once.
+// While transactions commit in another order than they began, several servers seal at once, sign checkpoints and replace
+// the key. Each event is sealed once, and a verification meanwhile finds nothing.
 func TestEventsAreSealedOnce(t *testing.T) {
 	const writers, rounds = 32, 6
 	dbtest.EachURL(t, func(t *testing.T, url string) {
@@ -106,12 +117,23 @@ func TestEventsAreSealedOnce(t *testing.T) {
 		var writing, sealing errgroup.Group
 		done, cancel := context.WithCancel(t.Context())
 		var during atomic.Int64
+		both, next := replacedKeys(t)
 		for range 2 {
 			repo := gormdb.Chain(dbtest.Open(t, url))
 			sealing.Go(func() error {
-				for done.Err() == nil {
-					sealed, err := repo.Seal(t.Context(), keyring, chain.Totals{}, clock.Timestamp(time.Now()), 5)
-					if err != nil {
+				for n := 0; done.Err() == nil; n++ {
+					keys, now := keyring, clock.Timestamp(time.Now())
+					if during.Load() > 20 { // from then on both servers have the new key
+						keys = both
+					}
+					sealed, err := repo.Seal(t.Context(), keys, chain.Totals{}, now, 5)
+					if err == nil && n%3 == 0 {
+						_, err = repo.Checkpoint(t.Context(), both, now, now, 2)
+					}
+					if err == nil && keys == both {
+						_, err = repo.Renew(t.Context(), both, 3)
+					}
+					if err != nil && keys == both { // without the new key a server may refuse what it signed
 						return err
 					}
 					during.Add(int64(sealed.Events))
@@ -119,6 +141,20 @@ func TestEventsAreSealedOnce(t *testing.T) {
 				return nil
 			})
 		}
+		sealing.Go(func() error {
+			for done.Err() == nil {
+				var found error
+				v := chain.NewVerifier(gormdb.Chain(db), both, func(f chain.Finding) {
+					if f.Kind != chain.Late { // the events of tests have old times
+						found = fmt.Errorf("found %+v", f)
+					}
+				})
+				if _, err := v.Verify(t.Context(), uuid.Nil, time.Now()); err != nil || found != nil {
+					return errors.Join(err, found)
+				}
+			}
+			return nil
+		})
 		for range writers {
 			writing.Go(func() error {
 				for round := range rounds {
@@ -141,8 +177,12 @@ func TestEventsAreSealedOnce(t *testing.T) {
 		err := writing.Wait()
 		cancel()
 		must(t, errors.Join(err, sealing.Wait()))
-		sealAll(t, db)
-		checkChains(t, db)
+		sealAllWith(t, db, both)
+		for n := 1; n > 0; {
+			n, err = gormdb.Chain(db).Renew(t.Context(), both, 3)
+			must(t, err)
+		}
+		checkChainsWith(t, db, next)
 		if during.Load() == 0 {
 			t.Error("got no event that was sealed while others were written, want some")
 		}
