@@ -86,8 +86,8 @@ func TestAuditCommands(t *testing.T) {
 	})
 }
 
-// Only an operator begins the chains of a database with events again, and audit verify says so unless it knows the time.
-// A server that is running seals all events again. Chains that were forgotten are not begun by a server.
+// Only an operator begins the chains of a database with events again, and audit verify says so unless it knows the
+// time. A server that is running seals all events again. Chains that were forgotten are not begun by a server.
 func TestAuditBegin(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		env := environment(t, url)
@@ -270,7 +270,8 @@ func TestRetention(t *testing.T) {
 			`UPDATE audit_events SET at = at - interval '100 days' WHERE id IN `+events+`;
 			UPDATE api_tokens SET revoked_at = revoked_at - interval '3 days' WHERE revoked_at IS NOT NULL`)
 		var begun struct{ BegunAt string }
-		if err := json.Unmarshal([]byte(run(t, env, "audit", "begin", "--again", "--output", "json")), &begun); err != nil {
+		out := run(t, env, "audit", "begin", "--again", "--output", "json")
+		if err := json.Unmarshal([]byte(out), &begun); err != nil {
 			t.Fatal(err)
 		}
 		sealing := serve(t, env)

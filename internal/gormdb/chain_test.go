@@ -105,8 +105,8 @@ func checkChainsWith(t *testing.T, db *gormdb.DB, keys *secret.Keyring) {
 	check.Equal(t, result.Events, events, "the number of verified events")
 }
 
-// While transactions commit in another order than they began, several servers seal at once, sign checkpoints and replace
-// the key. Each event is sealed once, and a verification meanwhile finds nothing.
+// While transactions commit in another order than they began, several servers seal at once, sign checkpoints and
+// replace the key. Each event is sealed once, and a verification meanwhile finds nothing.
 func TestEventsAreSealedOnce(t *testing.T) {
 	const writers, rounds = 32, 6
 	dbtest.EachURL(t, func(t *testing.T, url string) {
