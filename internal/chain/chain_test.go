@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -110,16 +111,21 @@ func TestFieldsAreToldApart(t *testing.T) {
 type calls struct {
 	chain.Repository
 
+	mu                        sync.Mutex
 	full, sealed, checkpoints int
 	totals                    chain.Totals
 }
 
 func (c *calls) Seal(context.Context, *secret.Keyring, chain.Totals, time.Time, int) (chain.Sealed, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.sealed++
 	return chain.Sealed{Events: 1, More: c.sealed <= c.full, Totals: c.totals}, nil
 }
 
 func (c *calls) Heads(context.Context, func(chain.Totals, chain.Head)) (chain.Totals, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return c.totals, nil
 }
 
@@ -127,6 +133,8 @@ func (c *calls) Renew(context.Context, *secret.Keyring, int) (int, error) { retu
 
 func (c *calls) Checkpoint(_ context.Context, _ *secret.Keyring, at, since time.Time, _ int) ([]chain.Checkpoint,
 	error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.checkpoints++
 	if at.Sub(since) > chain.CheckpointInterval {
 		return nil, context.Canceled
@@ -166,11 +174,15 @@ func TestSealerStops(t *testing.T) {
 		began := time.Now()
 		go s.Run(ctx)
 		time.Sleep(10 * time.Minute)
+		repo.mu.Lock()
 		if !s.Broken() || !s.Failing().Equal(began) || repo.sealed+repo.checkpoints > 0 {
 			t.Errorf("got broken %t since %s, %d batches, want true since %s and none", s.Broken(), s.Failing(), repo.sealed, began)
 		}
 		repo.totals = good
+		repo.mu.Unlock()
 		time.Sleep(2 * time.Minute)
+		repo.mu.Lock()
+		defer repo.mu.Unlock()
 		if s.Broken() || !s.Failing().IsZero() || repo.sealed == 0 || repo.checkpoints == 0 {
 			t.Errorf("got broken %t since %s, %d batches, want sealing", s.Broken(), s.Failing(), repo.sealed)
 		}

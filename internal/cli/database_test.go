@@ -68,10 +68,14 @@ func TestPostgresSchema(t *testing.T) {
 }
 
 func TestPostgresNeedsKeys(t *testing.T) {
-	env := map[string]string{"LATCHKEY_DATABASE_URL": dbtest.PostgresURL(t)}
+	url := dbtest.PostgresURL(t)
+	env := map[string]string{"LATCHKEY_DATABASE_URL": url}
 	expectRefusal(t, env, 2, "--key-file (LATCHKEY_KEY_FILE): must be given with PostgreSQL", "session", "create",
 		"--email", "a@b.example")
-	run(t, env, "apply", "-f", "../manifest/demo/demo.yaml")
+	apply := []string{"apply", "-f", "../manifest/demo/demo.yaml"}
+	expectRefusal(t, env, 2, "--key-file (LATCHKEY_KEY_FILE): This database is new", apply...)
+	run(t, environment(t, url), apply...)
+	run(t, env, apply...)
 }
 
 // SQLite needs no setup: the first command creates the database and its keys.

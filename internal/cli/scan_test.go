@@ -93,7 +93,7 @@ func TestScanOfUnreadable(t *testing.T) {
 		}
 	}
 	status, stdout, stderr := scanned(t, "", dir)
-	if status != 1 || stdout != "" || !strings.Contains(stderr, filepath.Join(dir, "repository")+": git cat-file") {
+	if status != 1 || stdout != "" || !strings.Contains(stderr, filepath.Join(dir, "repository")+": git ") {
 		t.Errorf("got %d, %q, %q, want 1 and the repository", status, stdout, stderr)
 	}
 }

@@ -14,7 +14,7 @@ import (
 func (v *visitor) setPolicy(s *server, policy string) {
 	v.t.Helper()
 	at := s.page("/users/provisioning")
-	v.submit(v.get(at), "Save", "policy", policy).goes(at).notes("offboarding_saved", 1)
+	v.submit(v.get(at), "Save off-boarding policy", "policy", policy).goes(at).notes("offboarding_saved", 1)
 }
 
 // makers are users who may create API tokens of the first store.

@@ -27,7 +27,7 @@ func TestWebhookFromFirstToLast(t *testing.T) {
 		b.check("All of Users")
 		b.await("the types of the group to be free", states+`=== "false,false" + " false,false".repeat(5)`)
 		b.check("All of Users")
-		b.click("API tokens 0 of 6")
+		b.click("API tokens 0 of 7")
 		b.check("api_token.revoked")
 		b.see("6 event types selected: api_token.revoked, user.*")
 		b.fill("Find event types", "checkout declines")
